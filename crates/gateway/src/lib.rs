@@ -1,0 +1,1 @@
+//! HTTP edge: REST, OpenAPI, authentication, live events.

@@ -1,0 +1,1 @@
+//! Per-user inbox, notifications and email.

@@ -1,0 +1,1 @@
+//! Order aggregate, checkout saga and idempotency.

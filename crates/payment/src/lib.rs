@@ -1,0 +1,1 @@
+//! Payment ledger and payment providers.

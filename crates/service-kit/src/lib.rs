@@ -1,0 +1,1 @@
+//! What every service's main needs: settings, gRPC stacks, authentication, clock, shutdown.

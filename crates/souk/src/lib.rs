@@ -1,0 +1,1 @@
+//! Souk in one process, and the operator's command line.
