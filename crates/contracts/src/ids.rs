@@ -75,6 +75,23 @@ id! {
     SessionId
 }
 
+/// Where new ids come from: a port, so that a simulation can repeat a run exactly.
+pub trait IdGenerator: Send + Sync {
+    /// A new UUID, greater than those made before it on this machine.
+    fn new_uuid(&self) -> Uuid;
+}
+
+/// Version 7 UUIDs: ordered by time, so that indexes grow at their end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UuidV7Generator;
+
+impl IdGenerator for UuidV7Generator {
+    fn new_uuid(&self) -> Uuid {
+        #[expect(clippy::disallowed_methods, reason = "this is the port's adapter")]
+        Uuid::now_v7()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,11 +11,14 @@ pub mod grpc;
 pub mod ids;
 pub mod money;
 pub mod refusal;
+pub mod roles;
 pub mod timestamp;
 pub mod values;
 
 pub use event::Event;
+pub use ids::IdGenerator;
 pub use money::Money;
 pub use refusal::{Reason, Refusal};
-pub use timestamp::Timestamp;
+pub use roles::Role;
+pub use timestamp::{Clock, Timestamp};
 pub use values::{Quantity, Sku};

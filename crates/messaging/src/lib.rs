@@ -1,1 +1,24 @@
-//! The event bus: port, SQLite broker, outbox relay, inbox, retry and dead letters.
+//! The event bus: what a service needs in order to tell others what happened, and to hear it, without losing anything.
+//!
+//! - [`bus`]: the port: publish with confirmation, consume with acknowledgement, retry with growing delay, dead letters;
+//! - [`sqlite_bus`]: the embedded broker, one file for one process;
+//! - [`outbox`]: events are written with the state they tell of, and published after; [`relay`] does so in order;
+//! - [`inbox`]: an event's id is recorded with its effect, so that a redelivery has none;
+//! - [`consumer`]: the loop that every consumer group runs;
+//! - [`connect`]: the scheme of `SOUK_BROKER_URL` picks the adapter.
+//!
+//! Source: docs/adr/0002-sqlite-as-embedded-store-and-broker.md, docs/adr/0004-event-log-and-outbox.md.
+
+pub mod bus;
+pub mod connect;
+pub mod consumer;
+pub mod inbox;
+pub mod outbox;
+pub mod relay;
+pub mod routing;
+pub mod sqlite_bus;
+
+pub use bus::{BusError, Delivery, EventBus, RetryPolicy, Subscription, Verdict};
+pub use connect::connect;
+pub use consumer::{ConsumeError, EventHandler};
+pub use outbox::SqliteOutbox;

@@ -1,1 +1,20 @@
-//! What every service's main needs: settings, gRPC stacks, authentication, clock, shutdown.
+//! What every service's main needs, so that a service crate holds only what is its own.
+//!
+//! - [`settings`]: defaults → `souk.toml` → environment, typed, unknown names refused, every problem in one message;
+//! - [`auth`]: who is calling: users' access tokens and services' own tokens, verified by each service itself;
+//! - [`grpc`]: server and client stacks: request ids, deadlines, metrics, panics, authentication, in process or over TCP;
+//! - [`platform`]: what a composition root is given; [`service`]: what it returns; [`host`]: what runs it;
+//! - [`internal_http`]: health, metrics and log level on the port that only operators reach;
+//! - [`backoff`]: waits that grow, with jitter.
+
+pub mod auth;
+pub mod backoff;
+pub mod grpc;
+pub mod host;
+pub mod internal_http;
+pub mod platform;
+pub mod service;
+pub mod settings;
+
+pub use platform::Platform;
+pub use service::{BackgroundTask, Service};

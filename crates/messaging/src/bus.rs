@@ -1,0 +1,106 @@
+//! The port: what every event bus must do.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::Event;
+
+/// The bus could not do it now; it is safe to try again.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The broker is away or failing.
+    #[error("the event bus is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// How long a message waits before it is delivered again; after the last wait it becomes a dead letter.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// One delay for each retry.
+    pub delays: Vec<Duration>,
+}
+
+impl Default for RetryPolicy {
+    /// 1 s, 10 s, 1 min, 10 min (design: Events).
+    fn default() -> Self {
+        Self { delays: [1, 10, 60, 600].map(Duration::from_secs).to_vec() }
+    }
+}
+
+/// A durable queue and what goes into it.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// One name per consumer group, such as `notification.events`; instances that share it share the work.
+    pub queue: String,
+    /// Routing keys wanted: words between dots, `*` for any one word, `#` for any number (AMQP 0-9-1 §3.1.3.3).
+    pub bindings: Vec<String>,
+    /// Most messages in work at once.
+    pub prefetch: usize,
+    /// What happens to a message that could not be used yet.
+    pub retry: RetryPolicy,
+}
+
+impl Subscription {
+    /// A queue with the usual retries.
+    pub fn new(queue: &str, bindings: &[&str]) -> Self {
+        Self {
+            queue: queue.to_owned(),
+            bindings: bindings.iter().map(|key| (*key).to_owned()).collect(),
+            prefetch: 64,
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// One message, in the hands of a consumer until it is settled.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Names the delivery when it is settled.
+    pub tag: i64,
+    /// 1 for the first time.
+    pub attempt: u32,
+    /// What happened; `Err` for a message that is no event at all.
+    pub event: Result<Event, String>,
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done: the message is gone.
+    Ack,
+    /// Not yet: it comes again after the next delay, or becomes a dead letter when there is none left.
+    Retry(String),
+    /// Never: it becomes a dead letter at once.
+    Dead(String),
+}
+
+/// A consumer's end of a queue.
+#[async_trait]
+pub trait Deliveries: Send {
+    /// Waits until something is there and returns it, oldest first, at most `prefetch` with what is still unsettled.
+    ///
+    /// What is not settled when the process ends is delivered again.
+    async fn next(&mut self) -> Result<Vec<Delivery>, BusError>;
+
+    /// Settles deliveries, in one step where the broker can. When it fails they will be delivered again.
+    async fn settle(&mut self, verdicts: Vec<(Delivery, Verdict)>) -> Result<(), BusError>;
+}
+
+/// A broker.
+///
+/// - `publish` returns when the broker has every event on disk for every queue bound to it; after an error any of them may
+///   or may not have arrived, and publishing again is right (consumers deduplicate by event id).
+/// - A message leaves a queue only by [`Deliveries::settle`]. Dead letters sit in `<queue>.dead`.
+/// - Order per aggregate is not promised: retries reorder. Consumers compare `aggregateversion`.
+#[async_trait]
+pub trait EventBus: Send + Sync {
+    /// Hands events to every queue bound to their type.
+    async fn publish(&self, events: &[Event]) -> Result<(), BusError>;
+
+    /// Declares the queue with exactly these bindings and begins to consume. Events published from then on are kept for it,
+    /// also while nobody consumes.
+    async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Deliveries>, BusError>;
+
+    /// Answers when the broker can be written to.
+    async fn ping(&self) -> Result<(), BusError>;
+}

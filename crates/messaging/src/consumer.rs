@@ -1,0 +1,101 @@
+//! The loop that every consumer group runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::Event;
+use futures::future::join_all;
+use observability::RequestContext;
+use observability::logs::error_chain;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::{Deliveries, Delivery, Verdict};
+
+/// Wait after the broker failed.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+
+/// Why an event could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumeError {
+    /// Not now: a dependency is away, or an earlier event of the aggregate has not come yet.
+    #[error("not now: {0}")]
+    Transient(String),
+    /// Never: it makes no sense to this consumer.
+    #[error("never: {0}")]
+    Poison(String),
+}
+
+/// What a consumer group does with an event.
+///
+/// Idempotent: an event may come more than once, and after newer ones of its aggregate.
+#[async_trait]
+pub trait EventHandler: Send + Sync {
+    /// Uses the event; `Ok` also when there is nothing to do.
+    async fn handle(&self, event: &Event) -> Result<(), ConsumeError>;
+}
+
+/// Consumes until `stop` is cancelled; the batch in work is finished first.
+///
+/// Events of one aggregate are handled one after the other, those of different aggregates side by side.
+pub async fn run(mut deliveries: Box<dyn Deliveries>, handler: Arc<dyn EventHandler>, stop: CancellationToken) {
+    loop {
+        let batch = tokio::select! {
+            () = stop.cancelled() => return,
+            batch = deliveries.next() => batch,
+        };
+        let result = match batch {
+            Ok(batch) => {
+                let verdicts = handle_batch(handler.as_ref(), batch).await;
+                deliveries.settle(verdicts).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            tracing::warn!(error = %error_chain(&error), "event bus failed, trying again");
+            let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
+        }
+    }
+}
+
+async fn handle_batch(handler: &dyn EventHandler, batch: Vec<Delivery>) -> Vec<(Delivery, Verdict)> {
+    let mut lanes: HashMap<String, Vec<Delivery>> = HashMap::new();
+    for delivery in batch {
+        let subject = delivery.event.as_ref().map_or_else(|_| String::new(), |event| event.subject.clone());
+        lanes.entry(subject).or_default().push(delivery);
+    }
+    let settled = join_all(lanes.into_values().map(|lane| async move {
+        let mut verdicts = Vec::with_capacity(lane.len());
+        for delivery in lane {
+            let verdict = handle_one(handler, &delivery).await;
+            verdicts.push((delivery, verdict));
+        }
+        verdicts
+    }))
+    .await;
+    settled.into_iter().flatten().collect()
+}
+
+async fn handle_one(handler: &dyn EventHandler, delivery: &Delivery) -> Verdict {
+    let event = match &delivery.event {
+        Ok(event) => event,
+        Err(error) => return Verdict::Dead(format!("no event: {error}")),
+    };
+    let context = RequestContext::accept(event.requestid.as_deref(), event.traceparent.as_deref());
+    context
+        .scope(async {
+            match handler.handle(event).await {
+                Ok(()) => Verdict::Ack,
+                Err(ConsumeError::Transient(why)) => {
+                    tracing::info!(event.id = %event.id, event.r#type = %event.event_type, attempt = delivery.attempt, why, "event will be tried again");
+                    Verdict::Retry(why)
+                }
+                Err(ConsumeError::Poison(why)) => {
+                    tracing::error!(event.id = %event.id, event.r#type = %event.event_type, why, "event became a dead letter");
+                    Verdict::Dead(why)
+                }
+            }
+        })
+        .await
+}

@@ -1,0 +1,114 @@
+//! Events are appended to a log in the transaction that changes the state; a relay publishes them after.
+//!
+//! The log (`events`) is append-only. The positions not yet published sit in the small table `outbox`.
+
+use std::sync::Arc;
+
+use contracts::Event;
+use rusqlite::Connection;
+use sqlite::{Database, Migration, StoreError};
+use tokio::sync::Notify;
+
+/// The tables, for the migrations of a publishing service's own database.
+pub const SCHEMA: Migration = Migration {
+    component: "outbox",
+    version: 1,
+    sql: "
+        CREATE TABLE events (
+            position          INTEGER PRIMARY KEY AUTOINCREMENT,
+            id                TEXT NOT NULL UNIQUE,
+            type              TEXT NOT NULL,
+            subject           TEXT NOT NULL,
+            aggregate_version INTEGER NOT NULL,
+            body              TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX events_by_subject ON events (subject, position);
+        CREATE TABLE outbox (
+            position INTEGER PRIMARY KEY REFERENCES events (position)
+        ) STRICT;
+    ",
+};
+
+/// An event log with its outbox, in the database of a service.
+#[derive(Clone)]
+pub struct SqliteOutbox {
+    database: Database,
+    appended: Arc<Notify>,
+}
+
+impl SqliteOutbox {
+    /// The outbox of a database that has [`SCHEMA`].
+    pub fn new(database: Database) -> Self {
+        Self { database, appended: Arc::default() }
+    }
+
+    /// Runs a write that may append events, and wakes the relay once it is on disk.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let result = self.database.write(work).await;
+        if result.is_ok() {
+            self.appended.notify_one();
+        }
+        result
+    }
+
+    /// Waits until something was appended since the last call.
+    pub(crate) async fn appended(&self) {
+        self.appended.notified().await;
+    }
+
+    /// The oldest unpublished events.
+    pub(crate) async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, StoreError> {
+        self.database
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT position, body FROM outbox JOIN events USING (position) ORDER BY position LIMIT ?1",
+                )?;
+                let rows = statement.query_map([limit as i64], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+                let mut pending = Vec::new();
+                for row in rows {
+                    let (position, body): (i64, String) = row?;
+                    let event = serde_json::from_str(&body).map_err(|error| {
+                        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
+                    })?;
+                    pending.push((position, event));
+                }
+                Ok(pending)
+            })
+            .await
+    }
+
+    /// Takes published events out of the outbox; the log keeps them.
+    pub(crate) async fn mark_published(&self, positions: Vec<i64>) -> Result<(), StoreError> {
+        self.database
+            .write(move |connection| {
+                let mut delete = connection.prepare_cached("DELETE FROM outbox WHERE position = ?1")?;
+                for position in positions {
+                    delete.execute([position])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Appends an event to the log and the outbox, inside the caller's transaction.
+///
+/// # Errors
+/// What SQLite said; the transaction is to be undone.
+pub fn append(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+    let body =
+        serde_json::to_string(event).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    connection
+        .prepare_cached("INSERT INTO events (id, type, subject, aggregate_version, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute((event.id.to_string(), &event.event_type, &event.subject, event.aggregateversion as i64, body))?;
+    connection.prepare_cached("INSERT INTO outbox VALUES (?1)")?.execute([connection.last_insert_rowid()])?;
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Publishes what the outbox holds: in order, with confirmation, at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::EventBus;
+use crate::outbox::SqliteOutbox;
+
+/// Most events published in one step.
+const BATCH: usize = 128;
+/// Looks at the outbox this often even if nobody said that something was appended: a write whose caller went away
+/// before it was answered wakes nobody.
+const IDLE_POLL: Duration = Duration::from_secs(2);
+/// Wait after a failure, so that a broker that is away is not hammered.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+
+/// Publishes until `stop` is cancelled. One relay per outbox keeps the order of each aggregate.
+///
+/// An event is taken out of the outbox only after the broker confirmed it; after a crash in between it is published
+/// again, which consumers recognise by its id.
+pub async fn run(outbox: SqliteOutbox, bus: Arc<dyn EventBus>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let published = match publish_batch(&outbox, bus.as_ref()).await {
+            Ok(published) => published,
+            Err(error) => {
+                tracing::warn!(error = %observability::logs::error_chain(error.as_ref()), "outbox could not be published");
+                let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
+                continue;
+            }
+        };
+        if published == 0 {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = outbox.appended() => {}
+                () = tokio::time::sleep(IDLE_POLL) => {}
+            }
+        }
+    }
+}
+
+async fn publish_batch(
+    outbox: &SqliteOutbox,
+    bus: &dyn EventBus,
+) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
+    let pending = outbox.pending(BATCH).await?;
+    if pending.is_empty() {
+        return Ok(0);
+    }
+    let (positions, events): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
+    bus.publish(&events).await?;
+    outbox.mark_published(positions).await?;
+    Ok(events.len())
+}

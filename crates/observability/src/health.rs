@@ -1,0 +1,177 @@
+//! Whether the process lives, and whether it is ready to serve.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, join_all};
+use serde::Serialize;
+
+/// How long one check may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a report is good for, so that probes cost nothing however many there are.
+const CACHE_TTL: Duration = Duration::from_secs(1);
+
+type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// One dependency of the process.
+#[derive(Clone)]
+pub struct HealthCheck {
+    name: String,
+    critical: bool,
+    probe: Probe,
+}
+
+impl HealthCheck {
+    /// A dependency without which nothing can be served.
+    pub fn critical<F>(name: impl Into<String>, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self { name: name.into(), critical: true, probe: Arc::new(move || Box::pin(probe())) }
+    }
+
+    /// A dependency that only some requests need.
+    pub fn optional<F>(name: impl Into<String>, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self { name: name.into(), critical: false, probe: Arc::new(move || Box::pin(probe())) }
+    }
+}
+
+impl HealthCheck {
+    /// Puts the name of the service before the check's own, where several share a process.
+    pub fn prefix(&mut self, prefix: &str) {
+        self.name.insert_str(0, prefix);
+    }
+}
+
+/// What one check found.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckReport {
+    /// `up` or `down`.
+    pub status: &'static str,
+    /// How long it took, such as `5ms`.
+    pub latency: String,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What `/health/ready` answers.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReadyReport {
+    /// `ready`, or `degraded` when any check is down.
+    pub status: &'static str,
+    /// When it was found, RFC 3339.
+    pub timestamp: String,
+    /// By name.
+    pub checks: BTreeMap<String, CheckReport>,
+    /// Whether requests should be sent here: false when a critical check is down or the process is stopping.
+    #[serde(skip)]
+    pub serving: bool,
+}
+
+/// The checks of a process; clones share them.
+#[derive(Clone, Default)]
+pub struct Health {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    checks: Mutex<Vec<HealthCheck>>,
+    cached: Mutex<Option<(Instant, ReadyReport)>>,
+    stopping: AtomicBool,
+}
+
+impl Health {
+    /// Adds a check.
+    pub fn add(&self, check: HealthCheck) {
+        self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner).push(check);
+    }
+
+    /// From now on not ready: the process is stopping, new work should go elsewhere.
+    pub fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+        *self.inner.cached.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Runs all checks at once, each time-limited; a report is reused for a second.
+    pub async fn ready(&self) -> ReadyReport {
+        if let Some((found, report)) = &*self.inner.cached.lock().unwrap_or_else(PoisonError::into_inner)
+            && found.elapsed() < CACHE_TTL
+        {
+            return report.clone();
+        }
+        let report = self.run().await;
+        *self.inner.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), report.clone()));
+        report
+    }
+
+    async fn run(&self) -> ReadyReport {
+        let checks = self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let found = join_all(checks.iter().map(|check| async move {
+            let started = Instant::now();
+            let result = match tokio::time::timeout(CHECK_TIMEOUT, (check.probe)()).await {
+                Ok(result) => result,
+                Err(_) => Err("no answer in time".to_owned()),
+            };
+            (check, started.elapsed(), result)
+        }))
+        .await;
+        let mut serving = !self.inner.stopping.load(Ordering::Relaxed);
+        let mut all_up = serving;
+        let mut reports = BTreeMap::new();
+        for (check, latency, result) in found {
+            let up = result.is_ok();
+            all_up &= up;
+            serving &= up || !check.critical;
+            let report = CheckReport {
+                status: if up { "up" } else { "down" },
+                latency: format!("{}ms", latency.as_millis()),
+                error: result.err(),
+            };
+            reports.insert(check.name.clone(), report);
+        }
+        ReadyReport {
+            status: if all_up { "ready" } else { "degraded" },
+            timestamp: crate::logs::now(),
+            checks: reports,
+            serving,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_optional_check_degrades_and_a_critical_one_stops_serving() {
+        let health = Health::default();
+        health.add(HealthCheck::critical("database", || async { Ok(()) }));
+        assert_eq!((health.run().await.status, health.run().await.serving), ("ready", true));
+        health.add(HealthCheck::optional("email", || async { Err("away".to_owned()) }));
+        assert_eq!((health.run().await.status, health.run().await.serving), ("degraded", true));
+        health.add(HealthCheck::critical("broker", || async { Err("away".to_owned()) }));
+        assert_eq!((health.run().await.status, health.run().await.serving), ("degraded", false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_hangs_is_down() {
+        let health = Health::default();
+        health.add(HealthCheck::critical("database", std::future::pending));
+        assert_eq!(health.run().await.checks["database"].status, "down");
+    }
+
+    #[tokio::test]
+    async fn stopping_is_seen_at_once_although_reports_are_cached() {
+        let health = Health::default();
+        assert!(health.ready().await.serving);
+        health.stop();
+        assert!(!health.ready().await.serving);
+    }
+}

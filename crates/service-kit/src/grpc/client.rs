@@ -1,0 +1,110 @@
+//! What goes out: every call carries the request id, the trace, the time that is left and who is calling.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use observability::RequestContext;
+use observability::context::{REQUEST_ID_HEADER, TRACEPARENT_HEADER};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::auth::ServiceIdentity;
+use crate::grpc::deadline;
+use crate::grpc::local::LocalConnector;
+
+/// A channel to a neighbour; cheap to clone, connects when first used, reconnects by itself.
+pub type GrpcChannel = InterceptedService<Channel, Outgoing>;
+
+/// Where a neighbour is.
+#[derive(Clone)]
+pub enum Neighbour {
+    /// In this process.
+    Local(LocalConnector),
+    /// At one or several addresses, among which calls are balanced.
+    Remote(Vec<Endpoint>),
+}
+
+/// Adds to each call what every call carries.
+#[derive(Clone)]
+pub struct Outgoing {
+    identity: Arc<ServiceIdentity>,
+    callee: &'static str,
+}
+
+impl Interceptor for Outgoing {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let left = deadline::remaining();
+        if left.is_zero() {
+            return Err(Status::deadline_exceeded("no time is left for this call"));
+        }
+        let metadata = request.metadata_mut();
+        if let Some(context) = RequestContext::current() {
+            if let Ok(value) = MetadataValue::try_from(context.request_id()) {
+                metadata.insert(REQUEST_ID_HEADER, value);
+            }
+            if let Ok(value) = MetadataValue::try_from(context.traceparent()) {
+                metadata.insert(TRACEPARENT_HEADER, value);
+            }
+        }
+        // A call on behalf of a user carries the user's token already.
+        if !metadata.contains_key("authorization") {
+            let token = self.identity.token_for(self.callee);
+            if let Ok(value) = bearer(&token) {
+                metadata.insert("authorization", value);
+            }
+        }
+        if !metadata.contains_key("grpc-timeout") {
+            request.set_timeout(left);
+        }
+        Ok(request)
+    }
+}
+
+/// The `authorization` value of a token.
+///
+/// # Errors
+/// When the token holds characters that no header may.
+pub fn bearer(token: &str) -> Result<MetadataValue<Ascii>, tonic::metadata::errors::InvalidMetadataValue> {
+    let mut value = MetadataValue::try_from(format!("Bearer {token}"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A channel from the service with this identity to `callee`.
+pub fn channel(neighbour: &Neighbour, identity: Arc<ServiceIdentity>, callee: &'static str) -> GrpcChannel {
+    let channel = match neighbour {
+        Neighbour::Local(connector) => {
+            Endpoint::from_static("http://in-process").connect_with_connector_lazy(connector.clone())
+        }
+        Neighbour::Remote(endpoints) => {
+            let tuned = endpoints.iter().cloned().map(|endpoint| {
+                endpoint
+                    .connect_timeout(Duration::from_secs(1))
+                    .tcp_nodelay(true)
+                    .http2_keep_alive_interval(Duration::from_secs(10))
+                    .keep_alive_timeout(Duration::from_secs(5))
+            });
+            match endpoints.len() {
+                1 => tuned.map(|endpoint| endpoint.connect_lazy()).next().expect("there is one"),
+                _ => Channel::balance_list(tuned),
+            }
+        }
+    };
+    InterceptedService::new(channel, Outgoing { identity, callee })
+}
+
+/// A request that carries a user's access token instead of the service's own.
+///
+/// # Errors
+/// `INVALID_TOKEN` when the token holds characters that no header may.
+pub fn on_behalf_of<T>(token: &str, message: T) -> Result<Request<T>, contracts::Refusal> {
+    let mut request = Request::new(message);
+    let value = bearer(token).map_err(|_| {
+        contracts::Refusal::new(contracts::Reason::InvalidToken, contracts::Reason::InvalidToken.title())
+    })?;
+    request.metadata_mut().insert("authorization", value);
+    Ok(request)
+}

@@ -1,0 +1,7 @@
+//! The gRPC stacks of every service: [`server`] for what comes in, [`client`] for what goes out, [`local`] for connections
+//! inside one process, [`deadline`] for the time a request has left.
+
+pub mod client;
+pub mod deadline;
+pub mod local;
+pub mod server;

@@ -1,0 +1,83 @@
+//! Runs services: their calls, their background tasks, their end.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use observability::Health;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::grpc::server::{self, Incoming, Listener};
+use crate::service::{BackgroundTask, Service};
+
+/// How long calls and tasks in work get to finish.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// Wait before a task that panicked is started again.
+const RESTART_WAIT: Duration = Duration::from_secs(1);
+
+/// The services of a process.
+#[derive(Clone)]
+pub struct Host {
+    stop: CancellationToken,
+    tracker: TaskTracker,
+    health: Health,
+}
+
+impl Host {
+    /// A host that stops with this token.
+    pub fn new(stop: CancellationToken, health: Health) -> Self {
+        Self { stop, tracker: TaskTracker::new(), health }
+    }
+
+    /// Serves a service's calls and runs its tasks. `check_prefix` goes before the names of its health checks.
+    pub fn start(&self, service: Service, listener: Listener, check_prefix: &str) {
+        for mut check in service.checks {
+            check.prefix(check_prefix);
+            self.health.add(check);
+        }
+        for task in service.tasks {
+            self.run(task);
+        }
+        let (name, stop) = (service.name, self.stop.clone());
+        let calls = server::serve(listener, service.routes, Incoming::new(service.authenticator), stop.clone());
+        self.tracker.spawn(async move {
+            if let Err(error) = calls.await {
+                tracing::error!(service = name, error = %observability::logs::error_chain(&error), "gRPC server failed, stopping");
+                stop.cancel();
+            }
+        });
+    }
+
+    /// Runs a task until it returns; starts it again if it panics.
+    pub fn run(&self, task: BackgroundTask) {
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            while AssertUnwindSafe((task.start)()).catch_unwind().await.is_err() && !stop.is_cancelled() {
+                tracing::error!(task = task.name, "a background task panicked and is started again");
+                let _ = tokio::time::timeout(RESTART_WAIT, stop.cancelled()).await;
+            }
+        });
+    }
+
+    /// Waits for what is in work, [`GRACE`] at most; call it after the stop token was cancelled.
+    pub async fn finish(&self) {
+        self.health.stop();
+        self.tracker.close();
+        if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
+            tracing::warn!(left = self.tracker.len(), "work in progress was cut off after the grace period");
+        }
+    }
+}
+
+/// Returns when the process is asked to stop: Ctrl-C, or SIGTERM from an orchestrator.
+///
+/// # Errors
+/// When the signals can't be listened to.
+pub async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,77 @@
+//! The writing thread: takes what is waiting, writes it in one transaction, answers when it is on disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use rusqlite::Connection;
+
+/// Most writes that share one transaction: bounds how long the first of them waits for the last.
+const MAX_BATCH: usize = 256;
+
+/// What became of the transaction, told to every write in it.
+pub(crate) type CommitResult = Result<(), Arc<rusqlite::Error>>;
+
+/// Answers the caller once the transaction ended.
+pub(crate) type Completion = Box<dyn FnOnce(CommitResult) + Send>;
+
+/// One write: runs inside the transaction, says whether it is to be kept, and returns how to answer its caller.
+pub(crate) type Job = Box<dyn FnOnce(&Connection) -> (bool, Completion) + Send>;
+
+/// Runs until every sender is gone; then what is on the connection is closed (and the WAL folded into the file).
+pub(crate) fn run(mut connection: Connection, jobs: Receiver<Job>) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while let Ok(first) = jobs.recv() {
+        batch.push(first);
+        while batch.len() < MAX_BATCH {
+            match jobs.try_recv() {
+                Ok(job) => batch.push(job),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        write_batch(&mut connection, &mut batch);
+    }
+}
+
+fn write_batch(connection: &mut Connection, batch: &mut Vec<Job>) {
+    let mut completions = Vec::with_capacity(batch.len());
+    let result = begin(connection).and_then(|()| {
+        for job in batch.drain(..) {
+            completions.push(run_in_savepoint(connection, job)?);
+        }
+        connection.execute_batch("COMMIT")
+    });
+    if result.is_err()
+        && !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(error = %error, "a failed transaction could not be rolled back");
+    }
+    let outcome: CommitResult = result.map_err(|error| {
+        tracing::error!(error = %error, writes = completions.len() + batch.len(), "a transaction failed");
+        Arc::new(error)
+    });
+    // Jobs that never ran (the transaction failed before them) drop their answer channel: their callers are told so.
+    batch.clear();
+    for complete in completions {
+        complete(outcome.clone());
+    }
+}
+
+fn begin(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE")
+}
+
+fn run_in_savepoint(connection: &Connection, job: Job) -> rusqlite::Result<Completion> {
+    connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+    // A panic in one write must not take the thread, and with it every later write, down.
+    let (keep, completion) = catch_unwind(AssertUnwindSafe(|| job(connection))).unwrap_or_else(|_| {
+        tracing::error!("a write panicked; it was undone");
+        (false, Box::new(|_: CommitResult| {}) as Completion)
+    });
+    if !keep {
+        connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE job")?.execute([])?;
+    Ok(completion)
+}
