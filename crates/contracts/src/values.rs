@@ -90,6 +90,16 @@ impl fmt::Display for Quantity {
     }
 }
 
+/// How an order may be paid in the sandbox (design: Gateway): what each does is documented with the payment service.
+pub const PAYMENT_METHODS: [&str; 6] = [
+    "card_ok",
+    "card_declined",
+    "card_insufficient_funds",
+    "card_slow",
+    "card_timeout_captured",
+    "card_timeout_declined",
+];
+
 /// Why free text was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidText {

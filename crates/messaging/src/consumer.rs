@@ -1,7 +1,7 @@
 //! The loop that every consumer group runs.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use observability::RequestContext;
 use observability::logs::error_chain;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{Deliveries, Delivery, Verdict};
+use crate::bus::{BusError, Deliveries, Delivery, EventBus, Subscription, Verdict};
 
 /// Wait after the broker failed.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
@@ -34,6 +34,42 @@ pub enum ConsumeError {
 pub trait EventHandler: Send + Sync {
     /// Uses the event; `Ok` also when there is nothing to do.
     async fn handle(&self, event: &Event) -> Result<(), ConsumeError>;
+}
+
+/// A consumer group whose queue is declared: what is published from now on is kept for it, whether it runs or not.
+pub struct Consumer {
+    bus: Arc<dyn EventBus>,
+    subscription: Subscription,
+    first: Mutex<Option<Box<dyn Deliveries>>>,
+}
+
+impl Consumer {
+    /// Declares the queue. Call it before anything publishes, so that no event finds no queue.
+    ///
+    /// # Errors
+    /// [`BusError`].
+    pub async fn declare(bus: &Arc<dyn EventBus>, subscription: Subscription) -> Result<Arc<Self>, BusError> {
+        let first = bus.subscribe(subscription.clone()).await?;
+        Ok(Arc::new(Self { bus: Arc::clone(bus), subscription, first: Mutex::new(Some(first)) }))
+    }
+
+    /// Consumes until `stop` is cancelled; may be called again if it panicked.
+    pub async fn run(self: Arc<Self>, handler: Arc<dyn EventHandler>, stop: CancellationToken) {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut deliveries = first;
+        while !stop.is_cancelled() {
+            match deliveries.take() {
+                Some(deliveries) => run(deliveries, Arc::clone(&handler), stop.clone()).await,
+                None => match self.bus.subscribe(self.subscription.clone()).await {
+                    Ok(subscribed) => deliveries = Some(subscribed),
+                    Err(error) => {
+                        tracing::warn!(queue = self.subscription.queue, error = %error_chain(&error), "queue can't be consumed, trying again");
+                        let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
+                    }
+                },
+            }
+        }
+    }
 }
 
 /// Consumes until `stop` is cancelled; the batch in work is finished first.

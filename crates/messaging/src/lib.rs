@@ -20,5 +20,5 @@ pub mod sqlite_bus;
 
 pub use bus::{BusError, Delivery, EventBus, RetryPolicy, Subscription, Verdict};
 pub use connect::connect;
-pub use consumer::{ConsumeError, EventHandler};
+pub use consumer::{ConsumeError, Consumer, EventHandler};
 pub use outbox::SqliteOutbox;

@@ -1,0 +1,4 @@
+//! What the ports are, for real.
+
+pub mod clients;
+pub mod persistence;

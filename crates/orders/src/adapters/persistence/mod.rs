@@ -1,0 +1,4 @@
+//! Where orders are kept.
+
+pub mod sqlite;
+mod sqlite_rows;

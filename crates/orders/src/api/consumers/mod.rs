@@ -1,0 +1,3 @@
+//! Events of other services.
+
+pub mod payment_events;

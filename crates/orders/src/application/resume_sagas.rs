@@ -1,0 +1,73 @@
+//! Takes up sagas that are due: put off, or left behind by an instance that died.
+
+use std::time::Duration;
+
+use contracts::Timestamp;
+use observability::logs::error_chain;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::application::error::OrderError;
+use crate::application::ordering::Ordering;
+use crate::application::saga::{self, LEASE, Verdict};
+
+/// Most sagas taken up at once.
+const BATCH: usize = 64;
+/// No more are taken up while so many run.
+const MAX_RUNNING: usize = 512;
+/// Old idempotency keys are forgotten this often.
+const FORGET_KEYS_EVERY: Duration = Duration::from_hours(1);
+/// Looks at most this often.
+const MIN_SLEEP: Duration = Duration::from_millis(20);
+/// Looks at least this often.
+const MAX_SLEEP: Duration = Duration::from_secs(30);
+/// Wait after the store failed.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+impl Ordering {
+    /// Takes up every saga that is due, [`BATCH`] at most; returns one receiver for each, which hears how its run ended.
+    ///
+    /// # Errors
+    /// [`OrderError::Store`].
+    pub async fn take_up_due(&self) -> Result<Vec<oneshot::Receiver<Verdict>>, OrderError> {
+        let now = self.clock.now();
+        let owner = self.ids.new_uuid().to_string();
+        let claimed = self.repository.claim_due(now, &owner, now.plus(LEASE), BATCH).await?;
+        let mut runs = Vec::with_capacity(claimed.len());
+        for (order, saga) in claimed {
+            tracing::info!(order.id = %order.id(), step = saga.state().as_str(), "checkout is taken up");
+            runs.push(saga::spawn(self, order, saga));
+        }
+        Ok(runs)
+    }
+
+    /// Takes up sagas as they become due, until `stop` is cancelled; sleeps in between.
+    pub async fn resume_until(&self, stop: CancellationToken) {
+        let mut keys_due = self.clock.now();
+        while !stop.is_cancelled() {
+            let wait = match self.resume_round(&mut keys_due).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::warn!(error = %error_chain(&error), "due checkouts could not be read");
+                    RETRY_WAIT
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.due.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn resume_round(&self, keys_due: &mut Timestamp) -> Result<Duration, OrderError> {
+        while self.running.len() < MAX_RUNNING && self.take_up_due().await?.len() == BATCH {}
+        let now = self.clock.now();
+        if *keys_due <= now {
+            self.repository.forget_old_keys(now).await?;
+            *keys_due = now.plus(FORGET_KEYS_EVERY);
+        }
+        let next = self.repository.next_due().await?;
+        Ok(next.map_or(MAX_SLEEP, |due| due.since(self.clock.now()).clamp(MIN_SLEEP, MAX_SLEEP)))
+    }
+}

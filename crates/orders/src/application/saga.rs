@@ -1,0 +1,313 @@
+//! Runs the saga of one order: hold → pin → charge → confirm → commit, or the way back.
+//!
+//! Every step elsewhere is idempotent by the order's id, and what it brought is written before the next step begins; so the
+//! saga can be taken up in any state, by any instance, at any time. Whoever runs it holds a lease; a runner whose lease
+//! ran out and was taken over finds its next write refused, and stops.
+//!
+//! Source: docs/adr/0007-checkout-saga.md.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use contracts::ids::RefundId;
+use observability::RequestContext;
+use observability::logs::error_chain;
+use prometheus::{HistogramVec, IntCounterVec};
+use service_kit::backoff::Backoff;
+use service_kit::grpc::deadline;
+use tokio::sync::oneshot;
+
+use crate::application::error::OrderError;
+use crate::application::ordering::Ordering;
+use crate::application::ports::{Change, Charge, HoldError, NeighbourError, PinError, RepositoryError};
+use crate::domain::{Order, OrderEvent, Refused, Saga, SagaState};
+use contracts::event_data::OrderStatus;
+
+/// How long a runner may be silent before another one takes over; longer than its longest step.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// How long one call to a neighbour may take.
+const STEP_TIMEOUT: Duration = Duration::from_secs(4);
+/// Waits between attempts at a step.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(250), most: Duration::from_secs(15) };
+/// How soon a payment of unknown outcome is asked about again, unless its event comes first.
+const UNKNOWN_PAYMENT: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_mins(1) };
+
+static STEP_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    observability::metrics::histogram("saga_step_duration_seconds", "Time of one step of the checkout saga.", &["step"])
+});
+static ORDERS: LazyLock<IntCounterVec> =
+    LazyLock::new(|| observability::metrics::counter("orders_total", "Orders that reached a status.", &["status"]));
+
+/// Counts an order that reached a status.
+pub(crate) fn count_order(status: OrderStatus) {
+    ORDERS.with_label_values(&[status.as_str()]).inc();
+}
+
+/// What a run tells whoever waits for it.
+#[derive(Debug)]
+pub enum Verdict {
+    /// What was asked for is decided; the order and saga as they are now.
+    Decided(Order, Saga),
+    /// It will be decided later.
+    Open(Order),
+}
+
+/// How a step ended.
+enum Step {
+    /// Go on with the next.
+    Next,
+    /// Someone takes it up later, or nobody needs to.
+    Stop,
+}
+
+struct Run {
+    ordering: Ordering,
+    order: Order,
+    saga: Saga,
+    waiting: Option<oneshot::Sender<Verdict>>,
+}
+
+/// Runs a saga in a task of its own, which survives the caller; tells the caller once when the order is decided.
+pub fn spawn(ordering: &Ordering, order: Order, saga: Saga) -> oneshot::Receiver<Verdict> {
+    let (sender, receiver) = oneshot::channel();
+    let context = RequestContext::current_or_background();
+    let run = Run { ordering: ordering.clone(), order, saga, waiting: Some(sender) };
+    ordering.running.spawn(context.scope(run.drive()));
+    receiver
+}
+
+impl Run {
+    async fn drive(mut self) {
+        while self.saga.state() != SagaState::Done {
+            let step = self.saga.state().as_str();
+            let started = Instant::now();
+            let result = self.step().await;
+            STEP_SECONDS.with_label_values(&[step]).observe(started.elapsed().as_secs_f64());
+            let result = match result {
+                Err(OrderError::Store(RepositoryError::Conflict)) => self.reload().await,
+                other => other,
+            };
+            match result {
+                Ok(Step::Next) => {}
+                Ok(Step::Stop) => break,
+                Err(error) => {
+                    self.put_off(&error, RETRY).await;
+                    break;
+                }
+            }
+        }
+        if let Some(waiting) = self.waiting.take() {
+            let verdict = if self.saga.state() == SagaState::Done {
+                Verdict::Decided(self.order, self.saga)
+            } else {
+                Verdict::Open(self.order)
+            };
+            let _ = waiting.send(verdict);
+        }
+    }
+
+    async fn step(&mut self) -> Result<Step, OrderError> {
+        match self.saga.state() {
+            SagaState::Priced | SagaState::Reserving => self.reserve().await,
+            SagaState::Charging => self.charge().await,
+            SagaState::Confirming => self.confirm().await,
+            SagaState::Committing => self.commit().await,
+            SagaState::Releasing => self.release().await,
+            SagaState::Refunding => self.refund().await,
+            SagaState::Done => Ok(Step::Stop),
+        }
+    }
+
+    /// Holds the goods and pins the hold.
+    async fn reserve(&mut self) -> Result<Step, OrderError> {
+        if self.saga.state() == SagaState::Priced {
+            // Not written: holding is idempotent, so a crash here loses nothing that the next runner would not redo.
+            self.advance(SagaState::Reserving);
+        }
+        if let Some(reason) = self.saga.parts().cancel_reason.clone() {
+            let event = self.order.cancel(reason, self.ordering.clock.now())?;
+            self.advance(SagaState::Releasing);
+            return self.save_and_go_on(Some(event)).await;
+        }
+        let inventory = self.ordering.inventory.clone();
+        match deadline::within(STEP_TIMEOUT, inventory.hold(&self.order)).await {
+            Ok(()) => {}
+            Err(HoldError::OutOfStock(missing)) => {
+                let names: Vec<_> = missing.iter().map(|item| item.sku.as_str()).collect();
+                let event =
+                    self.order.reject(format!("out of stock: {}", names.join(", ")), self.ordering.clock.now())?;
+                self.saga.refuse(Refused::OutOfStock { missing });
+                self.advance(SagaState::Done);
+                return self.save_and_go_on(Some(event)).await;
+            }
+            Err(HoldError::Closed) => {
+                let event = self.order.cancel("its reservation was released".to_owned(), self.ordering.clock.now())?;
+                self.advance(SagaState::Done);
+                return self.save_and_go_on(Some(event)).await;
+            }
+            Err(HoldError::Neighbour(error)) => return Err(error.into()),
+        }
+        match deadline::within(STEP_TIMEOUT, inventory.pin(self.order.id())).await {
+            Ok(()) => {
+                self.advance(SagaState::Charging);
+                self.save_and_go_on(None).await
+            }
+            // It ran out between the two calls: the next round holds again.
+            Err(PinError::Expired) => Err(NeighbourError::Unavailable {
+                service: "inventory",
+                detail: "the hold ran out before it was pinned".to_owned(),
+            }
+            .into()),
+            Err(PinError::Neighbour(error)) => Err(error.into()),
+        }
+    }
+
+    /// Charges the card.
+    async fn charge(&mut self) -> Result<Step, OrderError> {
+        let payments = self.ordering.payments.clone();
+        match deadline::within(STEP_TIMEOUT, payments.charge(&self.order, &self.saga.parts().payment_method)).await? {
+            Charge::Captured => {
+                // Confirmed in the same write: the payment service has the capture on disk, asking again is free.
+                self.advance(SagaState::Confirming);
+                Ok(Step::Next)
+            }
+            Charge::Declined { reason } => {
+                let event = self.order.cancel(format!("payment declined: {reason}"), self.ordering.clock.now())?;
+                self.saga.refuse(Refused::Declined { reason });
+                self.advance(SagaState::Releasing);
+                self.save_and_go_on(Some(event)).await
+            }
+            Charge::Unknown => {
+                self.saga.payment_is_unknown();
+                let error = NeighbourError::Unavailable {
+                    service: "payment",
+                    detail: "the provider has not told the outcome".to_owned(),
+                };
+                self.put_off(&error.into(), UNKNOWN_PAYMENT).await;
+                Ok(Step::Stop)
+            }
+        }
+    }
+
+    /// Confirms the order, or starts giving the money back if it was cancelled meanwhile.
+    async fn confirm(&mut self) -> Result<Step, OrderError> {
+        let now = self.ordering.clock.now();
+        let event = match self.saga.parts().cancel_reason.clone() {
+            None => {
+                let event = self.order.confirm(now)?;
+                self.advance(SagaState::Committing);
+                event
+            }
+            Some(reason) => {
+                let event = self.order.cancel(reason.clone(), now)?;
+                let refund_id = RefundId::from_uuid(self.ordering.ids.new_uuid());
+                self.saga.start_refund(refund_id, reason, false, true).map_err(illegal_step)?;
+                event
+            }
+        };
+        self.save_and_go_on(Some(event)).await
+    }
+
+    /// Takes the goods off the shelf.
+    async fn commit(&mut self) -> Result<Step, OrderError> {
+        let inventory = self.ordering.inventory.clone();
+        deadline::within(STEP_TIMEOUT, inventory.commit(self.order.id())).await?;
+        self.advance(SagaState::Done);
+        self.save_and_go_on(None).await
+    }
+
+    /// Puts the goods back.
+    async fn release(&mut self) -> Result<Step, OrderError> {
+        let inventory = self.ordering.inventory.clone();
+        deadline::within(STEP_TIMEOUT, inventory.give_back(self.order.id())).await?;
+        self.advance(SagaState::Done);
+        self.save_and_go_on(None).await
+    }
+
+    /// Gives the money back.
+    async fn refund(&mut self) -> Result<Step, OrderError> {
+        let parts = self.saga.parts().clone();
+        let refund_id = parts.refund_id.ok_or_else(|| RepositoryError::Corrupt {
+            table: "sagas",
+            row: format!("{}: refunding without a refund id", self.order.id()),
+        })?;
+        let reason = parts.refund_reason.unwrap_or_default();
+        let payments = self.ordering.payments.clone();
+        let refund = payments.refund(self.order.id(), refund_id, self.order.total(), &reason);
+        deadline::within(STEP_TIMEOUT, refund).await?;
+        let event =
+            if parts.refund_marks_order { Some(self.order.refund(reason, self.ordering.clock.now())?) } else { None };
+        self.advance(if parts.return_stock { SagaState::Releasing } else { SagaState::Done });
+        self.save_and_go_on(event).await
+    }
+
+    /// Advances to a state that the step's own logic allows.
+    fn advance(&mut self, to: SagaState) {
+        if let Err(error) = self.saga.advance(to) {
+            tracing::error!(order.id = %self.order.id(), error = %error, "a step of the saga broke its own rules");
+            debug_assert!(false, "{error}");
+        }
+    }
+
+    /// Writes what the step brought, renews the lease, and tells whoever waits if the order is decided.
+    async fn save_and_go_on(&mut self, event: Option<OrderEvent>) -> Result<Step, OrderError> {
+        self.saga.lease_until(self.ordering.clock.now().plus(LEASE));
+        self.saga.next_version();
+        let status = event.as_ref().map(|event| event.data.status);
+        let order = event.map(|event| (self.order.clone(), event));
+        self.ordering.repository.save(Change { order, saga: self.saga.clone() }).await?;
+        if let Some(status) = status {
+            count_order(status);
+            tracing::info!(order.id = %self.order.id(), status = status.as_str(), "order changed");
+            // Everything the customer waits for is decided; what is left concerns only the stores.
+            if let Some(waiting) = self.waiting.take() {
+                let _ = waiting.send(Verdict::Decided(self.order.clone(), self.saga.clone()));
+            }
+        }
+        Ok(Step::Next)
+    }
+
+    /// Leaves the saga to whoever finds it due.
+    async fn put_off(&mut self, error: &OrderError, backoff: Backoff) {
+        let order_id = self.order.id();
+        // What was not written is not known: go on from what is.
+        if let Ok(Some((order, saga))) = self.ordering.repository.find_with_saga(order_id).await {
+            if saga.parts().owner != self.saga.parts().owner {
+                return;
+            }
+            let unknown = self.saga.parts().payment_unknown;
+            self.order = order;
+            self.saga = saga;
+            if unknown {
+                self.saga.payment_is_unknown();
+            }
+        }
+        let attempts = self.saga.parts().attempts + 1;
+        let entropy = self.ordering.ids.new_uuid().as_u64_pair().1;
+        let wait = backoff.wait(attempts, entropy);
+        tracing::info!(order.id = %order_id, step = self.saga.state().as_str(), attempts, wait_ms = wait.as_millis() as u64, error = %error_chain(error), "checkout is put off");
+        self.saga.retry_at(self.ordering.clock.now().plus(wait));
+        self.saga.next_version();
+        if let Err(error) = self.ordering.repository.save(Change { order: None, saga: self.saga.clone() }).await {
+            // The lease runs out and another run begins.
+            tracing::warn!(order.id = %order_id, error = %error_chain(&error), "checkout could not be put off");
+        }
+        self.ordering.due.notify_one();
+    }
+
+    /// Another writer was faster: goes on if the saga is still ours (someone asked to cancel), stops if it was taken over.
+    async fn reload(&mut self) -> Result<Step, OrderError> {
+        let owner = self.saga.parts().owner.clone();
+        let Some((order, saga)) = self.ordering.repository.find_with_saga(self.order.id()).await? else {
+            return Ok(Step::Stop);
+        };
+        let ours = saga.parts().owner == owner;
+        self.order = order;
+        self.saga = saga;
+        Ok(if ours { Step::Next } else { Step::Stop })
+    }
+}
+
+fn illegal_step(error: crate::domain::IllegalStep) -> OrderError {
+    RepositoryError::Corrupt { table: "sagas", row: error.to_string() }.into()
+}
