@@ -1,0 +1,4 @@
+//! The ports' adapters: stores and providers.
+
+pub mod persistence;
+pub mod providers;

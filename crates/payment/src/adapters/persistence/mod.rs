@@ -1,0 +1,5 @@
+//! Where payments are kept.
+
+pub mod sqlite;
+mod sqlite_failure;
+mod sqlite_rows;

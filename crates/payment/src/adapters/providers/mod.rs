@@ -1,0 +1,4 @@
+//! Who moves the money.
+
+pub mod sandbox;
+mod sandbox_books;

@@ -1,0 +1,65 @@
+//! What can be set.
+
+use service_kit::settings::Source;
+
+use crate::adapters::providers::sandbox::SandboxTiming;
+use crate::domain::RetrySchedule;
+
+/// Where the ledger is kept.
+pub const DATABASE_URL: &str = "SOUK_PAYMENT_DATABASE_URL";
+/// Who moves the money.
+pub const PROVIDER: &str = "SOUK_PAYMENT_PROVIDER";
+/// Where the sandbox keeps its books.
+pub const SANDBOX_URL: &str = "SOUK_PAYMENT_SANDBOX_URL";
+
+/// The settings of this service.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// [`DATABASE_URL`].
+    pub database_url: String,
+    /// [`PROVIDER`].
+    pub provider: String,
+    /// [`SANDBOX_URL`]; `None`: `sandbox.db` in the folder of the database.
+    pub sandbox_url: Option<String>,
+    /// How the sandbox behaves in time; not for operators.
+    pub sandbox_timing: SandboxTiming,
+    /// When undecided payments are looked at again; not for operators.
+    pub retry_schedule: RetrySchedule,
+}
+
+impl Settings {
+    /// Reads them. Without a default the database must be named.
+    pub fn load(source: &mut Source, default_database_url: Option<&str>) -> Self {
+        let help = "where payments and the ledger are kept: sqlite://<file>";
+        Self {
+            database_url: match default_database_url {
+                Some(default) => source.or(DATABASE_URL, default, help),
+                None => source.required(DATABASE_URL, help),
+            },
+            provider: source.or(PROVIDER, "sandbox", "who moves the money: sandbox"),
+            sandbox_url: source.optional(
+                SANDBOX_URL,
+                "where the sandbox provider keeps its own books; sandbox.db beside the payment database when not set",
+            ),
+            sandbox_timing: SandboxTiming::default(),
+            retry_schedule: RetrySchedule::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_lone_service_must_be_told_its_database_and_one_of_souk_up_need_not() {
+        let mut source = Source::new(None, &BTreeMap::new());
+        assert_eq!(Settings::load(&mut source, Some("sqlite://data/payment.db")).provider, "sandbox");
+        assert!(source.finish().is_ok());
+        let mut source = Source::new(None, &BTreeMap::new());
+        Settings::load(&mut source, None);
+        assert!(source.finish().unwrap_err().to_string().contains("SOUK_PAYMENT_DATABASE_URL is not set"));
+    }
+}
