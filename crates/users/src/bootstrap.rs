@@ -1,0 +1,212 @@
+//! The composition root: the only place that names concrete adapters.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use contracts::grpc::users::users_service_server::UsersServiceServer;
+use messaging::EventBus;
+use observability::HealthCheck;
+use observability::logs::error_chain;
+use service_kit::{BackgroundTask, Platform, Service};
+use sqlite::SqliteUrl;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::adapters::argon2_hasher::Argon2Hasher;
+use crate::adapters::key_ring::{Ed25519KeyGenerator, KeyRing};
+use crate::adapters::persistence::sqlite::SqliteStore;
+use crate::adapters::ring_refresh_tokens::RingRefreshTokens;
+use crate::api::grpc::UsersGrpc;
+use crate::application::ban_user::BanUser;
+use crate::application::events::EventFactory;
+use crate::application::forget_expired::ForgetExpired;
+use crate::application::issue_session::SessionIssuer;
+use crate::application::log_in::LogIn;
+use crate::application::log_out::LogOut;
+use crate::application::ports::{
+    AccessTokens, PasswordHasher, RefreshTokens, SessionRepository, UnusableKey, UserRepository,
+};
+use crate::application::queries::Queries;
+use crate::application::refresh_session::RefreshSession;
+use crate::application::register::Register;
+use crate::application::rotate_keys::{RotateKeys, RotateKeysError, SigningKeys};
+use crate::application::seed_account::SeedAccount;
+use crate::application::set_roles::SetRoles;
+use crate::application::unban_user::UnbanUser;
+use crate::application::update_user::UpdateUser;
+use crate::domain::LoginThrottle;
+use crate::settings::{DATABASE_URL, Settings};
+
+/// The service's name.
+pub const NAME: &str = "users";
+/// Longest request: every field is short.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// How often keys are looked at and what is over is forgotten.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(24);
+/// Wait after housekeeping failed.
+const HOUSEKEEPING_RETRY: Duration = Duration::from_mins(1);
+
+/// Why the service could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// An engine that this build has no driver for.
+    #[error("{DATABASE_URL} asks for {scheme}://, which this build has no driver for; it has sqlite://<file>")]
+    EngineNotCompiledIn {
+        /// The scheme asked for.
+        scheme: String,
+    },
+    /// The address is malformed.
+    #[error("{DATABASE_URL} is not valid")]
+    InvalidUrl(#[source] sqlite::url::InvalidSqliteUrl),
+    /// The database could not be opened.
+    #[error("the database of {DATABASE_URL} could not be opened")]
+    Open(#[source] sqlite::OpenError),
+    /// There is no key to sign access tokens with.
+    #[error("no signing key could be had")]
+    Keys(#[source] RotateKeysError),
+    /// A stored signing key is none.
+    #[error("a stored signing key can't be used")]
+    UnusableKey(#[source] UnusableKey),
+}
+
+/// Builds the service: opens its store, makes a signing key if there is none or the newest is due.
+///
+/// # Errors
+/// [`BootstrapError`], naming the setting at fault.
+pub async fn build(
+    settings: &Settings,
+    platform: &Platform,
+    bus: Arc<dyn EventBus>,
+) -> Result<Service, BootstrapError> {
+    let store = open_store(&settings.database_url)?;
+    let signing_keys = SigningKeys {
+        repository: Arc::new(store.clone()),
+        generator: Arc::new(Ed25519KeyGenerator::new(Arc::clone(&platform.ids))),
+        clock: Arc::clone(&platform.clock),
+    };
+    let keys = signing_keys.current().await.map_err(BootstrapError::Keys)?;
+    let ring = Arc::new(KeyRing::new(&keys, Arc::clone(&platform.clock)).map_err(BootstrapError::UnusableKey)?);
+
+    let identity = platform.identity(NAME);
+    let authenticator = platform.authenticator(&identity, platform.user_tokens_with(Arc::clone(&ring) as _));
+    let api = use_cases(&store, Arc::clone(&ring) as _, platform);
+    let server = UsersServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
+
+    let rotate = RotateKeys { keys: signing_keys, access_tokens: ring };
+    let forget = ForgetExpired {
+        sessions: Arc::new(store.clone()),
+        keys: Arc::new(store.clone()),
+        clock: Arc::clone(&platform.clock),
+    };
+    Ok(Service {
+        name: NAME,
+        routes: Routes::new(server),
+        authenticator,
+        tasks: vec![
+            relay(store.outbox(), Arc::clone(&bus), platform.stop.clone()),
+            housekeeping(Arc::new(rotate), Arc::new(forget), platform.stop.clone()),
+        ],
+        checks: vec![database_check(store), broker_check(bus)],
+    })
+}
+
+fn open_store(url: &str) -> Result<SqliteStore, BootstrapError> {
+    match url.split_once("://") {
+        Some(("sqlite", _)) => {
+            let url: SqliteUrl = url.parse().map_err(BootstrapError::InvalidUrl)?;
+            let store = SqliteStore::open(&url).map_err(BootstrapError::Open)?;
+            tracing::info!(path = %url.path().display(), "accounts are kept in SQLite");
+            Ok(store)
+        }
+        Some((scheme, _)) => Err(BootstrapError::EngineNotCompiledIn { scheme: scheme.to_owned() }),
+        None => Err(BootstrapError::InvalidUrl(sqlite::url::InvalidSqliteUrl)),
+    }
+}
+
+fn use_cases(store: &SqliteStore, access_tokens: Arc<dyn AccessTokens>, platform: &Platform) -> UsersGrpc {
+    let users: Arc<dyn UserRepository> = Arc::new(store.clone());
+    let sessions: Arc<dyn SessionRepository> = Arc::new(store.clone());
+    let hasher: Arc<dyn PasswordHasher> = Arc::new(Argon2Hasher::default());
+    let tokens: Arc<dyn RefreshTokens> = Arc::new(RingRefreshTokens::default());
+    let (clock, ids) = (Arc::clone(&platform.clock), Arc::clone(&platform.ids));
+    let events = EventFactory::new(Arc::clone(&ids));
+    let issuer = SessionIssuer::new(Arc::clone(&ids), Arc::clone(&tokens), Arc::clone(&access_tokens));
+    UsersGrpc {
+        register: Register {
+            users: Arc::clone(&users),
+            hasher: Arc::clone(&hasher),
+            issuer: issuer.clone(),
+            events: events.clone(),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+        },
+        log_in: LogIn {
+            users: Arc::clone(&users),
+            sessions: Arc::clone(&sessions),
+            hasher: Arc::clone(&hasher),
+            issuer: issuer.clone(),
+            throttle: Mutex::new(LoginThrottle::default()),
+            clock: Arc::clone(&clock),
+        },
+        refresh: RefreshSession {
+            sessions: Arc::clone(&sessions),
+            tokens: Arc::clone(&tokens),
+            issuer,
+            events: events.clone(),
+            clock: Arc::clone(&clock),
+        },
+        log_out: LogOut { sessions: Arc::clone(&sessions), tokens, events: events.clone(), clock: Arc::clone(&clock) },
+        update: UpdateUser { users: Arc::clone(&users), events: events.clone(), clock: Arc::clone(&clock) },
+        ban: BanUser { users: Arc::clone(&users), events: events.clone(), clock: Arc::clone(&clock) },
+        unban: UnbanUser { users: Arc::clone(&users), events: events.clone(), clock: Arc::clone(&clock) },
+        set_roles: SetRoles { users: Arc::clone(&users), events: events.clone(), clock: Arc::clone(&clock) },
+        seed: SeedAccount { users: Arc::clone(&users), hasher, events, clock: Arc::clone(&clock), ids },
+        queries: Queries { users, sessions, access_tokens, clock },
+    }
+}
+
+fn relay(outbox: messaging::SqliteOutbox, bus: Arc<dyn EventBus>, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("users outbox relay", move || {
+        messaging::relay::run(outbox.clone(), Arc::clone(&bus), stop.clone())
+    })
+}
+
+fn housekeeping(rotate: Arc<RotateKeys>, forget: Arc<ForgetExpired>, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("users housekeeping", move || {
+        let (rotate, forget, stop) = (Arc::clone(&rotate), Arc::clone(&forget), stop.clone());
+        async move {
+            while !stop.is_cancelled() {
+                let wait = if tidy(&rotate, &forget).await { HOUSEKEEPING_EVERY } else { HOUSEKEEPING_RETRY };
+                let _ = tokio::time::timeout(wait, stop.cancelled()).await;
+            }
+        }
+    })
+}
+
+/// Whether all was done.
+async fn tidy(rotate: &RotateKeys, forget: &ForgetExpired) -> bool {
+    let rotated = rotate.execute().await;
+    if let Err(error) = &rotated {
+        tracing::error!(error = %error_chain(error), "signing keys could not be looked after");
+    }
+    let forgotten = forget.execute().await;
+    if let Err(error) = &forgotten {
+        tracing::warn!(error = %error_chain(error), "what is over could not be forgotten");
+    }
+    rotated.is_ok() && forgotten.is_ok()
+}
+
+fn database_check(store: SqliteStore) -> HealthCheck {
+    HealthCheck::critical("database", move || {
+        let store = store.clone();
+        async move { store.ping().await.map_err(|error| error_chain(&error)) }
+    })
+}
+
+/// Without the broker accounts work as ever; others only hear of it later.
+fn broker_check(bus: Arc<dyn EventBus>) -> HealthCheck {
+    HealthCheck::optional("broker", move || {
+        let bus = Arc::clone(&bus);
+        async move { bus.ping().await.map_err(|error| error_chain(&error)) }
+    })
+}
