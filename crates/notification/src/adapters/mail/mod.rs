@@ -1,0 +1,3 @@
+//! Ways to send email.
+
+pub mod file;

@@ -1,0 +1,172 @@
+//! Queued emails are sent, each on its own: one that fails holds no other up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::Clock;
+use futures::StreamExt as _;
+use observability::logs::error_chain;
+use service_kit::grpc::deadline;
+use tokio_util::sync::CancellationToken;
+
+use crate::application::metrics::EMAILS;
+use crate::application::ports::{
+    ContactRepository, DirectoryError, EmailQueue, MailError, Mailer, OutgoingEmail, RepositoryError, UserDirectory,
+};
+use crate::application::{Cause, MailSignal};
+use crate::domain::contact::Contact;
+use crate::domain::email::{AfterFailure, QueuedEmail};
+
+/// Most emails taken from the queue at once.
+const BATCH: u32 = 64;
+/// Most emails in work at once.
+const CONCURRENCY: usize = 16;
+/// Longest wait for the users service, so that it can't hold up those whose address is known.
+const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Looks at the queue this often even if nobody rang.
+const IDLE_POLL: Duration = Duration::from_mins(1);
+/// Wait after the store failed.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Why one attempt failed.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error("there is no such user")]
+    NoSuchUser,
+    #[error("the address could not be found out")]
+    Directory(#[source] DirectoryError),
+    #[error("the email was not sent")]
+    Mail(#[source] MailError),
+    #[error("the address could not be read")]
+    Store(#[source] RepositoryError),
+}
+
+impl AttemptError {
+    fn is_final(&self) -> bool {
+        match self {
+            Self::NoSuchUser | Self::Mail(MailError::Refused(_)) => true,
+            Self::Directory(_) | Self::Mail(MailError::Unavailable(_)) | Self::Store(_) => false,
+        }
+    }
+}
+
+/// The use case.
+pub struct DeliverEmails {
+    /// What waits.
+    pub queue: Arc<dyn EmailQueue>,
+    /// Addresses known from events.
+    pub contacts: Arc<dyn ContactRepository>,
+    /// Addresses of those whose events have not come.
+    pub directory: Arc<dyn UserDirectory>,
+    /// Sends.
+    pub mailer: Arc<dyn Mailer>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Rung when an email was queued.
+    pub signal: Arc<MailSignal>,
+}
+
+impl DeliverEmails {
+    /// Tries every email that is due, once, and says how many that were.
+    ///
+    /// # Errors
+    /// When the store failed; an email that was sent and could not be marked so is sent again.
+    pub async fn deliver_due(&self) -> Result<usize, RepositoryError> {
+        let due = self.queue.list_due(self.clock.now(), BATCH).await?;
+        let tried = due.len();
+        let mut attempts = futures::stream::iter(due.into_iter().map(|email| {
+            let context =
+                Cause { request_id: email.request_id.clone(), traceparent: email.traceparent.clone() }.context();
+            context.scope(self.deliver(email))
+        }))
+        .buffer_unordered(CONCURRENCY);
+        let mut result = Ok(tried);
+        // All of them are brought to their end, also after the store failed for one.
+        while let Some(attempt) = attempts.next().await {
+            if let Err(error) = attempt {
+                result = Err(error);
+            }
+        }
+        result
+    }
+
+    /// Delivers until `stop` is cancelled: at once when an email is queued, and when the next attempt is due.
+    pub async fn run(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let wait = match self.deliver_due().await {
+                Ok(0) => self.until_next().await,
+                Ok(_) => continue,
+                Err(error) => {
+                    tracing::warn!(error = %error_chain(&error), "the queue of emails failed, trying again");
+                    let _ = tokio::time::timeout(STORE_RETRY, stop.cancelled()).await;
+                    continue;
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.signal.rung() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn until_next(&self) -> Duration {
+        match self.queue.next_due().await {
+            // A millisecond at least: the clock may show the due moment only just not yet.
+            Ok(Some(due)) => due.since(self.clock.now()).clamp(Duration::from_millis(1), IDLE_POLL),
+            Ok(None) => IDLE_POLL,
+            Err(_) => STORE_RETRY,
+        }
+    }
+
+    async fn deliver(&self, email: QueuedEmail) -> Result<(), RepositoryError> {
+        let id = email.notification_id;
+        let Err(error) = self.attempt(&email).await else {
+            EMAILS.with_label_values(&["sent"]).inc();
+            tracing::info!(notification.id = %id, "email sent");
+            return self.queue.mark_sent(id, self.clock.now()).await;
+        };
+        let now = self.clock.now();
+        let next = if error.is_final() { AfterFailure::GiveUp } else { email.after_failure(now) };
+        let (failures, chain) = (email.failures.saturating_add(1), error_chain(&error));
+        match next {
+            AfterFailure::RetryAt(next_attempt_at) => {
+                EMAILS.with_label_values(&["failed"]).inc();
+                tracing::warn!(notification.id = %id, failures, next = %next_attempt_at, error = %chain, "email not sent, trying again later");
+                self.queue.mark_failed(id, next_attempt_at).await
+            }
+            AfterFailure::GiveUp => {
+                EMAILS.with_label_values(&["given_up"]).inc();
+                tracing::error!(notification.id = %id, failures, error = %chain, "email given up");
+                self.queue.mark_given_up(id).await
+            }
+        }
+    }
+
+    async fn attempt(&self, email: &QueuedEmail) -> Result<(), AttemptError> {
+        let contact = self.contact_of(email).await?;
+        let text = email.text_for(&contact.name);
+        let outgoing = OutgoingEmail {
+            id: email.notification_id,
+            to: contact,
+            subject: email.subject.clone(),
+            text,
+            created_at: email.created_at,
+        };
+        self.mailer.send(outgoing).await.map_err(AttemptError::Mail)
+    }
+
+    async fn contact_of(&self, email: &QueuedEmail) -> Result<Contact, AttemptError> {
+        if let Some(contact) = self.contacts.find_contact(email.user_id).await.map_err(AttemptError::Store)? {
+            return Ok(contact);
+        }
+        let question = deadline::within(DIRECTORY_TIMEOUT, self.directory.find_user(email.user_id));
+        // The deadline travels with the call; the time-out also holds while the connection is being made.
+        let found = tokio::time::timeout(DIRECTORY_TIMEOUT, question)
+            .await
+            .unwrap_or_else(|elapsed| Err(DirectoryError(Box::new(elapsed))));
+        let contact = found.map_err(AttemptError::Directory)?.ok_or(AttemptError::NoSuchUser)?;
+        self.contacts.save_contact(contact.clone()).await.map_err(AttemptError::Store)?;
+        Ok(contact)
+    }
+}

@@ -1,0 +1,14 @@
+//! Why a call was refused.
+
+use crate::application::ports::RepositoryError;
+
+/// Why a call was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller has no such notification.
+    #[error("there is no such notification")]
+    NotificationNotFound,
+    /// The store failed.
+    #[error("the inbox could not be read or written")]
+    Store(#[source] RepositoryError),
+}

@@ -1,0 +1,18 @@
+//! What this service does: one use case per file, and the ports ([`ports`]) they need.
+
+pub mod cause;
+pub mod deliver_emails;
+pub mod error;
+pub mod forget_old;
+pub mod mail_signal;
+pub mod mark_read;
+pub mod metrics;
+pub mod ports;
+pub mod preferences;
+pub mod queries;
+pub mod record_order_event;
+pub mod record_user;
+
+pub use cause::Cause;
+pub use error::Error;
+pub use mail_signal::MailSignal;

@@ -1,0 +1,10 @@
+//! The rules of this service: no I/O, no runtime, no clock.
+
+pub mod contact;
+pub mod email;
+pub mod inbox;
+pub mod kind;
+pub mod message;
+pub mod money_text;
+pub mod notification;
+pub mod ordering;
