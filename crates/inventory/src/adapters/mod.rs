@@ -1,0 +1,3 @@
+//! What the ports are in reality.
+
+pub mod persistence;

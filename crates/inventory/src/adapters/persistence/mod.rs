@@ -1,0 +1,3 @@
+//! Stores: one module per engine.
+
+pub mod sqlite;
