@@ -49,6 +49,22 @@ impl Host {
         });
     }
 
+    /// Runs an HTTP server until the process stops; requests in work are finished.
+    pub fn run_http(&self, name: &'static str, server: actix_web::dev::Server) {
+        let (stop, handle) = (self.stop.clone(), server.handle());
+        self.tracker.spawn(async move {
+            stop.cancelled().await;
+            handle.stop(true).await;
+        });
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(server = name, error = %error, "HTTP server failed, stopping");
+            }
+            stop.cancel();
+        });
+    }
+
     /// Runs a task until it returns; starts it again if it panics.
     pub fn run(&self, task: BackgroundTask) {
         let stop = self.stop.clone();

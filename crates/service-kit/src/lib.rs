@@ -4,6 +4,7 @@
 //! - [`auth`]: who is calling: users' access tokens and services' own tokens, verified by each service itself;
 //! - [`grpc`]: server and client stacks: request ids, deadlines, metrics, panics, authentication, in process or over TCP;
 //! - [`platform`]: what a composition root is given; [`service`]: what it returns; [`host`]: what runs it;
+//! - [`process`], [`lone`]: what every process reads, and the `main` of a service that runs alone;
 //! - [`internal_http`]: health, metrics and log level on the port that only operators reach;
 //! - [`backoff`]: waits that grow, with jitter.
 
@@ -12,7 +13,9 @@ pub mod backoff;
 pub mod grpc;
 pub mod host;
 pub mod internal_http;
+pub mod lone;
 pub mod platform;
+pub mod process;
 pub mod service;
 pub mod settings;
 

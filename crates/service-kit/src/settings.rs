@@ -176,6 +176,11 @@ impl Source {
         self.problems.push(format!("{key} {problem}"));
     }
 
+    /// What was read so far.
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
+    }
+
     /// Ends the reading: what nobody asked for is unknown.
     ///
     /// # Errors

@@ -1,0 +1,92 @@
+//! The consumer loop and the deduplication of deliveries.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use contracts::{Event, Timestamp};
+use messaging::{ConsumeError, Consumer, EventHandler, inbox};
+use sqlite::{Database, Durability, SqliteUrl, StoreError};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::helpers::{PATIENCE, event, ids, next, sqlite_bus, subscription};
+
+#[derive(Default)]
+struct Recorder {
+    handled: Mutex<Vec<(String, u64)>>,
+    progress: Notify,
+}
+
+impl Recorder {
+    async fn wait_for(&self, count: usize) -> Vec<(String, u64)> {
+        let waiting = async {
+            loop {
+                let progress = self.progress.notified();
+                let handled = self.handled.lock().unwrap().clone();
+                if handled.len() >= count {
+                    return handled;
+                }
+                progress.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the events should have been handled")
+    }
+}
+
+#[async_trait]
+impl EventHandler for Recorder {
+    async fn handle(&self, event: &Event) -> Result<(), ConsumeError> {
+        let seen = (event.subject.clone(), event.aggregateversion);
+        let first_time = !self.handled.lock().unwrap().contains(&seen);
+        self.handled.lock().unwrap().push(seen);
+        self.progress.notify_one();
+        match event.event_type.as_str() {
+            "poison" => Err(ConsumeError::Poison("on purpose".to_owned())),
+            "later" if first_time => Err(ConsumeError::Transient("on purpose".to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_of_one_aggregate_keep_their_order_and_bad_ones_stop_nobody() {
+    let folder = TempDir::new().unwrap();
+    let bus = sqlite_bus(&folder).await;
+    let consumer = Consumer::declare(&bus, subscription("a", &["#"])).await.unwrap();
+    let poison = event("poison", "3", 1);
+    let mut events: Vec<_> = (1..=20).flat_map(|n| [event("x", "1", n), event("x", "2", n)]).collect();
+    events.insert(5, poison.clone());
+    events.insert(7, event("later", "4", 1));
+    bus.publish(&events).await.unwrap();
+    let (recorder, stop) = (Arc::new(Recorder::default()), CancellationToken::new());
+    let running = tokio::spawn(consumer.run(Arc::clone(&recorder) as Arc<dyn EventHandler>, stop.clone()));
+    let handled = recorder.wait_for(events.len() + 1).await;
+    for subject in ["1", "2"] {
+        let versions: Vec<_> = handled.iter().filter(|(s, _)| s == subject).map(|(_, version)| *version).collect();
+        assert_eq!(versions, (1..=20).collect::<Vec<_>>());
+    }
+    assert_eq!(handled.iter().filter(|(subject, _)| subject == "4").count(), 2, "tried again once");
+    stop.cancel();
+    running.await.unwrap();
+    let mut dead = bus.subscribe(subscription("a.dead", &[])).await.unwrap();
+    assert_eq!(ids(&next(&mut dead).await), [poison.id]);
+}
+
+#[tokio::test]
+async fn an_event_counts_as_used_only_with_its_effect_and_only_once_for_each_consumer() {
+    let folder = TempDir::new().unwrap();
+    let url = SqliteUrl::of(folder.path().join("service.db"));
+    let database = Database::open(&url, Durability::Full, &[inbox::SCHEMA]).unwrap();
+    let id = event("x", "1", 1).id;
+    let use_it = |consumer: &'static str, fail: bool| {
+        database.write(move |connection| {
+            let first = inbox::record_first_use(connection, consumer, id, Timestamp::from_unix_ms(1))?;
+            if fail { Err(StoreError::Dropped) } else { Ok(first) }
+        })
+    };
+    assert!(use_it("a", true).await.is_err());
+    assert!(use_it("a", false).await.unwrap(), "the failed effect did not count");
+    assert!(!use_it("a", false).await.unwrap());
+    assert!(use_it("b", false).await.unwrap());
+}

@@ -1,0 +1,157 @@
+//! What every event bus must do, written once, run against each.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use messaging::{EventBus, Verdict};
+use tempfile::TempDir;
+
+use crate::helpers::{event, expect_nothing, ids, next, sqlite_bus, subscription, take};
+
+async fn every_bound_queue_gets_each_event_once_in_order(bus: Arc<dyn EventBus>) {
+    let mut orders = bus.subscribe(subscription("a", &["order.*", "order.created"])).await.unwrap();
+    let mut all = bus.subscribe(subscription("b", &["#"])).await.unwrap();
+    let events = [event("order.created", "1", 1), event("product.created", "2", 1), event("order.confirmed", "1", 2)];
+    bus.publish(&events).await.unwrap();
+    assert_eq!(ids(&take(&mut orders, 2).await), [events[0].id, events[2].id]);
+    assert_eq!(ids(&take(&mut all, 3).await), [events[0].id, events[1].id, events[2].id]);
+}
+
+async fn events_are_kept_while_nobody_consumes(bus: Arc<dyn EventBus>) {
+    drop(bus.subscribe(subscription("a", &["order.*"])).await.unwrap());
+    let kept = event("order.created", "1", 1);
+    bus.publish(std::slice::from_ref(&kept)).await.unwrap();
+    let mut later = bus.subscribe(subscription("a", &["order.*"])).await.unwrap();
+    assert_eq!(ids(&next(&mut later).await), [kept.id]);
+}
+
+async fn what_was_not_settled_comes_again_and_what_was_does_not(bus: Arc<dyn EventBus>) {
+    let mut first = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    let events = [event("x", "1", 1), event("x", "2", 1)];
+    bus.publish(&events).await.unwrap();
+    let mut taken = take(&mut first, 2).await;
+    let acked = taken.remove(0);
+    first.settle(vec![(acked, Verdict::Ack)]).await.unwrap();
+    drop(first);
+    let mut second = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    assert_eq!(ids(&next(&mut second).await), [events[1].id]);
+    expect_nothing(&mut second).await;
+}
+
+async fn a_retry_comes_again_later_and_holds_up_nothing(bus: Arc<dyn EventBus>) {
+    let mut queue = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    let events = [event("x", "1", 1), event("x", "2", 1)];
+    bus.publish(&events[..1]).await.unwrap();
+    let delivery = next(&mut queue).await.remove(0);
+    assert_eq!(delivery.attempt, 1);
+    bus.publish(&events[1..]).await.unwrap();
+    queue.settle(vec![(delivery, Verdict::Retry("not yet".to_owned()))]).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        for delivery in next(&mut queue).await {
+            seen.push((delivery.event.as_ref().unwrap().id, delivery.attempt));
+            queue.settle(vec![(delivery, Verdict::Ack)]).await.unwrap();
+        }
+    }
+    assert_eq!(seen.iter().copied().collect::<HashSet<_>>(), HashSet::from([(events[1].id, 1), (events[0].id, 2)]));
+}
+
+async fn after_the_last_retry_and_at_once_when_hopeless_a_message_is_a_dead_letter(bus: Arc<dyn EventBus>) {
+    let mut queue = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    let (tired, hopeless) = (event("x", "1", 1), event("x", "2", 1));
+    bus.publish(&[tired.clone(), hopeless.clone()]).await.unwrap();
+    let mut buried = 0;
+    while buried < 2 {
+        for delivery in next(&mut queue).await {
+            let id = delivery.event.as_ref().unwrap().id;
+            let verdict = if id == hopeless.id { Verdict::Dead("no".into()) } else { Verdict::Retry("no".into()) };
+            buried += usize::from(id == hopeless.id || delivery.attempt == 2);
+            queue.settle(vec![(delivery, verdict)]).await.unwrap();
+        }
+    }
+    expect_nothing(&mut queue).await;
+    let mut dead = bus.subscribe(subscription("a.dead", &[])).await.unwrap();
+    let letters: HashSet<_> = ids(&take(&mut dead, 2).await).into_iter().collect();
+    assert_eq!(letters, HashSet::from([tired.id, hopeless.id]));
+}
+
+async fn consumers_of_one_group_share_the_work(bus: Arc<dyn EventBus>) {
+    let narrow = || messaging::Subscription { prefetch: 3, ..subscription("a", &["#"]) };
+    let mut one = bus.subscribe(narrow()).await.unwrap();
+    let mut two = bus.subscribe(narrow()).await.unwrap();
+    let events: Vec<_> = (0..6).map(|n| event("x", &n.to_string(), 1)).collect();
+    bus.publish(&events).await.unwrap();
+    let first = take(&mut one, 3).await;
+    let second = take(&mut two, 3).await;
+    let seen: HashSet<_> = ids(&first).into_iter().chain(ids(&second)).collect();
+    assert_eq!((first.len(), second.len(), seen.len()), (3, 3, 6), "each message went to exactly one of them");
+}
+
+async fn a_waiting_consumer_hears_at_once(bus: Arc<dyn EventBus>) {
+    let mut queue = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    let waiting = tokio::spawn(async move { next(&mut queue).await });
+    tokio::task::yield_now().await;
+    let sent = event("x", "1", 1);
+    bus.publish(std::slice::from_ref(&sent)).await.unwrap();
+    assert_eq!(ids(&waiting.await.unwrap()), [sent.id]);
+}
+
+async fn bindings_are_replaced_by_the_next_declaration(bus: Arc<dyn EventBus>) {
+    drop(bus.subscribe(subscription("a", &["order.*"])).await.unwrap());
+    let mut queue = bus.subscribe(subscription("a", &["product.*"])).await.unwrap();
+    let wanted = event("product.created", "2", 1);
+    bus.publish(&[event("order.created", "1", 1), wanted.clone()]).await.unwrap();
+    assert_eq!(ids(&next(&mut queue).await), [wanted.id]);
+}
+
+macro_rules! event_bus_contract {
+    ($adapter:ident, $open:expr, [$($case:ident),* $(,)?]) => {
+        mod $adapter {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let folder = TempDir::new().unwrap();
+                    super::$case($open(&folder).await).await;
+                }
+            )*
+        }
+    };
+}
+
+event_bus_contract!(
+    sqlite,
+    sqlite_bus,
+    [
+        every_bound_queue_gets_each_event_once_in_order,
+        events_are_kept_while_nobody_consumes,
+        what_was_not_settled_comes_again_and_what_was_does_not,
+        a_retry_comes_again_later_and_holds_up_nothing,
+        after_the_last_retry_and_at_once_when_hopeless_a_message_is_a_dead_letter,
+        consumers_of_one_group_share_the_work,
+        a_waiting_consumer_hears_at_once,
+        bindings_are_replaced_by_the_next_declaration,
+    ]
+);
+
+#[tokio::test]
+async fn sqlite_keeps_messages_and_bindings_when_it_is_opened_again() {
+    let folder = TempDir::new().unwrap();
+    let bus = sqlite_bus(&folder).await;
+    let mut queue = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    let (before, after) = (event("x", "1", 1), event("x", "2", 1));
+    bus.publish(std::slice::from_ref(&before)).await.unwrap();
+    assert_eq!(next(&mut queue).await.len(), 1, "in work when the process ends");
+    drop((bus, queue));
+    let bus = sqlite_bus(&folder).await;
+    bus.publish(std::slice::from_ref(&after)).await.unwrap();
+    let mut queue = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    assert_eq!(ids(&take(&mut queue, 2).await), [before.id, after.id]);
+}
+
+#[tokio::test]
+async fn an_engine_without_a_driver_is_refused_by_name() {
+    let clock = Arc::new(contracts::timestamp::SystemClock);
+    let refused = messaging::connect("amqp://localhost", clock).await.err().unwrap().to_string();
+    assert!(refused.contains("amqp") && refused.contains("sqlite"), "{refused}");
+}

@@ -1,0 +1,7 @@
+//! The event bus, its relay and its consumers as services see them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod consumer;
+mod contract;
+mod helpers;
+mod relay;
