@@ -25,7 +25,7 @@ check: ## formatting, lints, layers; nothing is run
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	scripts/check-layers
 
-demo: ## a customer's whole journey, step by step, on a Souk of its own that ends with it
+demo: ## a customer's whole journey, every answer checked, on the Souk that runs or on one of its own
 	$(CARGO) run -p souk -- demo
 
 fmt: ## format the code
