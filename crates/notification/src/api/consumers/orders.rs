@@ -17,7 +17,10 @@ pub(super) async fn handle(use_case: &RecordOrderEvent, event: &Event) -> Result
 
 fn decode(event: &Event) -> Result<OrderEvent, ConsumeError> {
     let poison = |why: String| ConsumeError::Poison(why);
-    let order: OrderData = event.data().map_err(|error| poison(format!("the data is no order: {error}")))?;
+    // What the parser says may quote the data, and with it an address: only the place is told.
+    let order: OrderData = event.data().map_err(|error| {
+        poison(format!("the data is no order, see line {} column {}", error.line(), error.column()))
+    })?;
     // Both decide about order and uniqueness: a mismatch would let one order speak for another.
     if event.subject != order.id.to_string() || event.aggregateversion != order.version {
         return Err(poison("subject and version are not those of the order in it".to_owned()));

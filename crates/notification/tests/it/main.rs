@@ -1,0 +1,10 @@
+//! The notification service as its neighbours see it, and its ports as their adapters must meet them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod builders;
+mod contract;
+mod email;
+mod events;
+mod grpc;
+mod reordering;
+mod world;
