@@ -1,0 +1,168 @@
+//! The composition root: the only place that names concrete adapters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::{HttpServer, web};
+use messaging::{BusError, EventBus};
+use observability::{Health, HealthCheck};
+use service_kit::platform::UnknownNeighbour;
+use service_kit::{BackgroundTask, Platform, host};
+
+use crate::clients::{Channels, Clients};
+use crate::extract::Access;
+use crate::live::consumer::{self, RealtimeConsumer};
+use crate::live::stream::Live;
+use crate::live::{MemoryHub, RealtimeHub, Revocations, revocation_loader};
+use crate::middleware;
+use crate::routes;
+use crate::settings::Settings;
+
+/// How long an idle connection is kept for the next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The gateway, built and bound; await [`Gateway::server`] to serve.
+pub struct Gateway {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Serves until its handle stops it.
+    pub server: Server,
+    /// What goes on beside the requests.
+    pub tasks: Vec<BackgroundTask>,
+    /// What it depends on.
+    pub checks: Vec<HealthCheck>,
+}
+
+/// Why the gateway could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// A service that it needs can't be found.
+    #[error(transparent)]
+    UnknownNeighbour(#[from] UnknownNeighbour),
+    /// A hub that this build lacks.
+    #[error("SOUK_REALTIME_URL names {scheme}://, and this build has no driver for it; it has memory://")]
+    NoRealtimeDriver {
+        /// The scheme asked for.
+        scheme: String,
+    },
+    /// The queue could not be declared.
+    #[error("the queue of the gateway could not be declared")]
+    Subscribe(#[from] BusError),
+    /// The address can't be listened on.
+    #[error("{address} can't be listened on: is it taken by another process? SOUK_GATEWAY_ADDR names another one")]
+    Bind {
+        /// Where it should listen.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Builds the gateway and binds its address. `health` is what `/health/ready` reports; the caller adds
+/// [`Gateway::checks`] to it, runs [`Gateway::tasks`], and stops the server when `platform.stop` is cancelled.
+///
+/// # Errors
+/// [`BootstrapError`]; nothing is left behind.
+pub async fn build(
+    settings: &Settings,
+    platform: &Platform,
+    bus: Arc<dyn EventBus>,
+    health: Health,
+) -> Result<Gateway, BootstrapError> {
+    let identity = platform.identity("gateway");
+    let clients = Clients::new(Channels {
+        users: platform.channel(&identity, "users")?,
+        orders: platform.channel(&identity, "orders")?,
+        inventory: platform.channel(&identity, "inventory")?,
+        payment: platform.channel(&identity, "payment")?,
+        notification: platform.channel(&identity, "notification")?,
+    });
+    let hub = realtime_hub(&settings.realtime_url)?;
+    let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
+    let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations)));
+    let live = Live {
+        hub: Arc::clone(&hub),
+        clients: clients.clone(),
+        access: Arc::clone(&access),
+        clock: Arc::clone(&platform.clock),
+        stop: platform.stop.clone(),
+    };
+    let (server, address) = bind(settings, &clients, access, live, health)?;
+    // Declared before the list is loaded: what is revoked in between is in the queue.
+    let realtime = Arc::new(RealtimeConsumer { hub, revocations: Arc::clone(&revocations) });
+    let consume = consumer::subscribe(Arc::clone(&bus), realtime, platform.stop.clone()).await?;
+    Ok(Gateway {
+        address,
+        server,
+        tasks: vec![load_revocations(platform, clients, &revocations), consume],
+        checks: checks(bus, revocations),
+    })
+}
+
+fn realtime_hub(url: &str) -> Result<Arc<dyn RealtimeHub>, BootstrapError> {
+    match url.split_once("://").map_or(url, |(scheme, _)| scheme) {
+        "memory" => Ok(Arc::new(MemoryHub::default())),
+        scheme => Err(BootstrapError::NoRealtimeDriver { scheme: scheme.to_owned() }),
+    }
+}
+
+fn bind(
+    settings: &Settings,
+    clients: &Clients,
+    access: Arc<Access>,
+    live: Live,
+    health: Health,
+) -> Result<(Server, SocketAddr), BootstrapError> {
+    let (access, live) = (web::Data::from(access), web::Data::new(live));
+    let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
+    let for_workers = settings.clone();
+    let server = HttpServer::new(move || {
+        middleware::pipeline(&for_workers)
+            .app_data(clients.clone())
+            .app_data(access.clone())
+            .app_data(live.clone())
+            .app_data(health.clone())
+            .configure(routes::configure)
+    });
+    let server = match settings.workers {
+        Some(workers) => server.workers(workers.get()),
+        None => server,
+    };
+    let address = settings.address;
+    let server = server
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(host::GRACE.as_secs())
+        .disable_signals()
+        .bind(address)
+        .map_err(|source| BootstrapError::Bind { address, source })?;
+    let bound = server.addrs().first().copied().unwrap_or(address);
+    Ok((server.run(), bound))
+}
+
+fn load_revocations(platform: &Platform, clients: Clients, revocations: &Arc<Revocations>) -> BackgroundTask {
+    let (ids, stop) = (Arc::clone(&platform.ids), platform.stop.clone());
+    let revocations = Arc::clone(revocations);
+    BackgroundTask::new("gateway revocation list", move || {
+        revocation_loader::load(clients.clone(), Arc::clone(&revocations), Arc::clone(&ids), stop.clone())
+    })
+}
+
+fn checks(bus: Arc<dyn EventBus>, revocations: Arc<Revocations>) -> Vec<HealthCheck> {
+    vec![
+        HealthCheck::critical("revocations", move || {
+            let loaded = revocations.is_loaded();
+            async move { if loaded { Ok(()) } else { Err("not loaded yet".to_owned()) } }
+        }),
+        // Without it nothing comes live, but everything can still be read.
+        HealthCheck::optional("broker", move || {
+            let bus = Arc::clone(&bus);
+            async move { bus.ping().await.map_err(|error| error.to_string()) }
+        }),
+    ]
+}

@@ -1,0 +1,111 @@
+//! What the gateway does with events: entries go to the streams of their user, revocations to the list, at once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use contracts::Event;
+use contracts::event_data::{InboxAppended, UserEvent, event_type};
+use messaging::bus::Deliveries;
+use messaging::{BusError, ConsumeError, EventBus, EventHandler, Subscription, consumer};
+use observability::logs::error_chain;
+use service_kit::BackgroundTask;
+use tokio_util::sync::CancellationToken;
+
+use super::hub::LiveMessage;
+use super::{RealtimeHub, Revocations, frame};
+
+/// The queue of the gateway.
+pub const QUEUE: &str = "gateway.realtime";
+/// What goes into it.
+pub const BINDINGS: &[&str] = &[
+    event_type::INBOX_APPENDED,
+    event_type::USER_BANNED,
+    event_type::USER_UNBANNED,
+    event_type::USER_ROLES_CHANGED,
+    event_type::USER_SESSIONS_REVOKED,
+];
+
+/// Handles the events of [`QUEUE`]. Every effect may happen twice: a stream drops what it has shown, and a revocation
+/// says the same however often it is said.
+pub struct RealtimeConsumer {
+    /// Where entries go.
+    pub hub: Arc<dyn RealtimeHub>,
+    /// Where revocations go.
+    pub revocations: Arc<Revocations>,
+}
+
+#[async_trait]
+impl EventHandler for RealtimeConsumer {
+    async fn handle(&self, event: &Event) -> Result<(), ConsumeError> {
+        match event.event_type.as_str() {
+            event_type::INBOX_APPENDED => self.push(&read(event)?),
+            event_type::USER_BANNED | event_type::USER_ROLES_CHANGED | event_type::USER_SESSIONS_REVOKED => {
+                self.revoke(event, &read(event)?);
+            }
+            // A lifted ban makes no old token good again: the user logs in anew.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl RealtimeConsumer {
+    fn push(&self, entry: &InboxAppended) {
+        if self.hub.is_heard(entry.user_id) {
+            let frame = frame::entry(&entry.event, entry.seq, entry.data.get());
+            self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame });
+        }
+    }
+
+    fn revoke(&self, event: &Event, user: &UserEvent) {
+        self.revocations.revoke(user.user_id, user.session_id, user.revoked_before.unwrap_or(event.time));
+        self.hub.publish(user.user_id, LiveMessage::AccessChanged);
+    }
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(event: &'a Event) -> Result<T, ConsumeError> {
+    event.data().map_err(|error| ConsumeError::Poison(format!("its data can't be read: {error}")))
+}
+
+/// Declares the queue, and returns the task that consumes it.
+///
+/// # Errors
+/// When the bus can't be reached.
+pub async fn subscribe(
+    bus: Arc<dyn EventBus>,
+    handler: Arc<RealtimeConsumer>,
+    stop: CancellationToken,
+) -> Result<BackgroundTask, BusError> {
+    let first = bus.subscribe(Subscription::new(QUEUE, BINDINGS)).await?;
+    let first = Arc::new(Mutex::new(Some(first)));
+    Ok(BackgroundTask::new("gateway.realtime consumer", move || {
+        let (bus, handler, stop) = (Arc::clone(&bus), Arc::clone(&handler), stop.clone());
+        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            if let Some(deliveries) = take_or_subscribe(first, bus.as_ref(), &stop).await {
+                consumer::run(deliveries, handler, stop).await;
+            }
+        }
+    }))
+}
+
+/// The first subscription, or a new one when the task was started again after a panic.
+async fn take_or_subscribe(
+    first: Option<Box<dyn Deliveries>>,
+    bus: &dyn EventBus,
+    stop: &CancellationToken,
+) -> Option<Box<dyn Deliveries>> {
+    if first.is_some() {
+        return first;
+    }
+    while !stop.is_cancelled() {
+        match bus.subscribe(Subscription::new(QUEUE, BINDINGS)).await {
+            Ok(deliveries) => return Some(deliveries),
+            Err(error) => {
+                tracing::warn!(error = error_chain(&error), "event bus failed, trying again");
+                let _ = tokio::time::timeout(std::time::Duration::from_millis(500), stop.cancelled()).await;
+            }
+        }
+    }
+    None
+}
