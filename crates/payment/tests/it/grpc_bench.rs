@@ -1,0 +1,185 @@
+//! The service as `bootstrap::build` makes it, over an in-process gRPC connection, with a stub of users beside it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::grpc::payment as pb;
+use contracts::grpc::payment::payment_service_client::PaymentServiceClient;
+use contracts::grpc::users::users_service_server::{UsersService, UsersServiceServer};
+use contracts::grpc::{types, users};
+use contracts::ids::{SessionId, UserId, UuidV7Generator};
+use contracts::timestamp::SystemClock;
+use contracts::{Clock as _, IdGenerator as _, Role};
+use messaging::EventBus;
+use observability::Health;
+use payment::adapters::providers::sandbox::SandboxTiming;
+use payment::domain::RetrySchedule;
+use payment::settings::Settings;
+use service_kit::Platform;
+use service_kit::auth::{UserTokenSigner, generate_signing_key};
+use service_kit::grpc::client::{GrpcChannel, Neighbour, channel, on_behalf_of};
+use service_kit::grpc::local;
+use service_kit::grpc::server::Listener;
+use service_kit::host::Host;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+/// Fast enough not to be waited for, in the right order: silent for a while, settled later, looked at in between.
+fn quick_timing() -> (SandboxTiming, RetrySchedule) {
+    let ms = Duration::from_millis;
+    (
+        SandboxTiming { slow_answer: ms(2), answer_timeout: ms(2), late_settlement: ms(40) },
+        RetrySchedule { first: ms(10), most: ms(40), ..RetrySchedule::default() },
+    )
+}
+
+pub(crate) fn settings(folder: &Path) -> Settings {
+    let (sandbox_timing, retry_schedule) = quick_timing();
+    Settings {
+        database_url: format!("sqlite://{}", folder.join("payment.db").display()),
+        provider: "sandbox".to_owned(),
+        sandbox_url: None,
+        sandbox_timing,
+        retry_schedule,
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) folder: TempDir,
+    pub(crate) bus: Arc<dyn EventBus>,
+    pub(crate) payment: PaymentServiceClient<GrpcChannel>,
+    pub(crate) anonymous: PaymentServiceClient<tonic::transport::Channel>,
+    signer: Arc<UserTokenSigner>,
+    host: Host,
+    stop: CancellationToken,
+}
+
+/// A platform, and where its users service is to listen.
+pub(crate) fn platform(stop: &CancellationToken) -> (Platform, local::LocalListener) {
+    let (users, listener) = local::pair();
+    let platform = Platform {
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(UuidV7Generator),
+        service_secret: "a secret of the tests".to_owned().into(),
+        neighbours: HashMap::from([("users", Neighbour::Local(users))]),
+        stop: stop.clone(),
+    };
+    (platform, listener)
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        Self::start_in(TempDir::new().unwrap()).await
+    }
+
+    pub(crate) async fn start_in(folder: TempDir) -> Self {
+        let signer = Arc::new(UserTokenSigner::new("k1".to_owned(), &generate_signing_key()).unwrap());
+        let stop = CancellationToken::new();
+        let (platform, users_listener) = platform(&stop);
+        let routes = Routes::new(UsersServiceServer::new(KeysOnly(Arc::clone(&signer))));
+        let users = tonic::transport::Server::builder().add_routes(routes);
+        tokio::spawn(users.serve_with_incoming_shutdown(users_listener, stop.clone().cancelled_owned()));
+
+        let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
+        let bus = messaging::connect(&broker, Arc::new(SystemClock)).await.unwrap();
+        let settings = settings(folder.path());
+        let service = payment::bootstrap::build(&settings, &platform, Arc::clone(&bus)).await.unwrap();
+        let (connector, listener) = local::pair();
+        let host = Host::new(stop.clone(), Health::default());
+        host.start(service, Listener::Local(listener), "");
+        let orders = platform.identity("orders");
+        let payment = PaymentServiceClient::new(channel(&Neighbour::Local(connector.clone()), orders, "payment"));
+        let endpoint = tonic::transport::Endpoint::from_static("http://in-process");
+        let anonymous = PaymentServiceClient::new(endpoint.connect_with_connector_lazy(connector));
+        Self { folder, bus, payment, anonymous, signer, host, stop }
+    }
+
+    /// The process stops; what is left is the folder.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.stop.cancel();
+        self.host.finish().await;
+        self.folder
+    }
+
+    /// A request with the access token of a user who has these roles.
+    pub(crate) fn as_user<T>(&self, user_id: UserId, roles: &[Role], message: T) -> Request<T> {
+        let session = SessionId::from_uuid(UuidV7Generator.new_uuid());
+        on_behalf_of(&self.signer.sign(user_id, session, roles, SystemClock.now()), message).unwrap()
+    }
+
+    pub(crate) async fn charge(&self, request: pb::ChargeRequest) -> Result<pb::Payment, Status> {
+        self.payment.clone().charge(request).await.map(Response::into_inner)
+    }
+
+    pub(crate) async fn refund(&self, request: pb::RefundRequest) -> Result<pb::Payment, Status> {
+        self.payment.clone().refund(request).await.map(Response::into_inner)
+    }
+
+    pub(crate) async fn get(&self, order_id: &str) -> Result<pb::Payment, Status> {
+        let request = pb::GetPaymentRequest { order_id: order_id.to_owned() };
+        self.payment.clone().get_payment(request).await.map(Response::into_inner)
+    }
+}
+
+pub(crate) fn usd(amount_minor: i64) -> types::Money {
+    types::Money { amount_minor, currency: "USD".to_owned() }
+}
+
+pub(crate) fn charge_request(method: &str) -> pb::ChargeRequest {
+    pb::ChargeRequest {
+        order_id: UuidV7Generator.new_uuid().to_string(),
+        user_id: UuidV7Generator.new_uuid().to_string(),
+        amount: Some(usd(1999)),
+        method: method.to_owned(),
+    }
+}
+
+pub(crate) fn refund_request(order_id: &str, minor: i64) -> pb::RefundRequest {
+    pb::RefundRequest {
+        order_id: order_id.to_owned(),
+        refund_id: UuidV7Generator.new_uuid().to_string(),
+        amount: Some(usd(minor)),
+        reason: "broken on arrival".to_owned(),
+    }
+}
+
+/// A users service that publishes its keys and does nothing else.
+struct KeysOnly(Arc<UserTokenSigner>);
+
+macro_rules! keys_only {
+    ($($call:ident($request:ident) -> $response:ident;)*) => {
+        #[tonic::async_trait]
+        impl UsersService for KeysOnly {
+            async fn get_jwks(&self, _: Request<users::GetJwksRequest>) -> Result<Response<users::GetJwksResponse>, Status> {
+                let key = self.0.verifying_key();
+                let key = users::Jwk { kid: key.kid, public_key: key.public_key };
+                Ok(Response::new(users::GetJwksResponse { keys: vec![key] }))
+            }
+            $(
+                async fn $call(&self, _: Request<users::$request>) -> Result<Response<users::$response>, Status> {
+                    Err(Status::unimplemented("this stub publishes keys and does nothing else"))
+                }
+            )*
+        }
+    };
+}
+
+keys_only! {
+    register(RegisterRequest) -> Session;
+    login(LoginRequest) -> Session;
+    refresh(RefreshRequest) -> Session;
+    logout(LogoutRequest) -> LogoutResponse;
+    get_user(GetUserRequest) -> User;
+    update_user(UpdateUserRequest) -> User;
+    list_users(ListUsersRequest) -> ListUsersResponse;
+    ban_user(BanUserRequest) -> User;
+    unban_user(UnbanUserRequest) -> User;
+    set_roles(SetRolesRequest) -> User;
+    list_revocations(ListRevocationsRequest) -> ListRevocationsResponse;
+    seed_account(SeedAccountRequest) -> SeedAccountResponse;
+    count_seeded_accounts(CountSeededAccountsRequest) -> CountSeededAccountsResponse;
+}
