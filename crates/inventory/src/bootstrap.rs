@@ -45,6 +45,7 @@ pub enum BootstrapError {
 ///
 /// # Errors
 /// [`BootstrapError`]; it never falls back to another store.
+#[expect(clippy::unused_async, reason = "services are built alike, and an engine behind a socket is connected to here")]
 pub async fn build(
     settings: &Settings,
     platform: &Platform,

@@ -4,7 +4,8 @@ use contracts::Sku;
 
 use super::Inventory;
 use super::ports::ChangeError;
-use crate::domain::product::{CatalogueError, Product, ProductDetails};
+use crate::domain::error::CatalogueError;
+use crate::domain::product::{Product, ProductDetails};
 use crate::domain::values::{Count, Price};
 
 /// A product to be.

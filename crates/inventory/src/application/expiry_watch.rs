@@ -47,7 +47,7 @@ mod tests {
 
     const SOON: Timestamp = Timestamp::from_unix_ms(1_000);
     const LATE: Timestamp = Timestamp::from_unix_ms(2_000);
-    const LONG: Duration = Duration::from_secs(3_600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[tokio::test]
     async fn only_a_hold_that_runs_out_sooner_wakes_the_sweeper() {

@@ -4,7 +4,8 @@ use contracts::ids::OrderId;
 
 use super::Inventory;
 use super::ports::ChangeError;
-use crate::domain::reservation::{Reservation, ReservationError};
+use crate::domain::error::ReservationError;
+use crate::domain::reservation::Reservation;
 
 impl Inventory {
     /// The reservation of an order.

@@ -6,8 +6,9 @@ use contracts::ids::OrderId;
 
 use super::Inventory;
 use super::ports::ChangeError;
+use crate::domain::error::ReservationError;
 use crate::domain::lines::Lines;
-use crate::domain::reservation::{Reservation, ReservationCommand, ReservationError, Status};
+use crate::domain::reservation::{Reservation, ReservationCommand, Status};
 
 impl Inventory {
     /// Holds all lines, or none, until `ttl` from now; repeating extends a hold and never shortens it.

@@ -5,8 +5,9 @@ use async_trait::async_trait;
 use contracts::ids::OrderId;
 use contracts::{Sku, Timestamp};
 
-use crate::domain::product::{CatalogueError, Product, ProductChange, ProductCommand};
-use crate::domain::reservation::{Reservation, ReservationCommand, ReservationError};
+use crate::domain::error::{CatalogueError, ReservationError};
+use crate::domain::product::{Product, ProductChange, ProductCommand};
+use crate::domain::reservation::{Reservation, ReservationCommand};
 use crate::domain::values::Tag;
 
 /// The store failed; what was asked happened as a whole or not at all.

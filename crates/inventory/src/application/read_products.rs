@@ -4,7 +4,8 @@ use contracts::Sku;
 
 use super::Inventory;
 use super::ports::{ChangeError, ProductPage, ProductQuery, RepositoryError};
-use crate::domain::product::{CatalogueError, Product};
+use crate::domain::error::CatalogueError;
+use crate::domain::product::Product;
 
 impl Inventory {
     /// The product with this sku.

@@ -4,7 +4,8 @@ use contracts::Sku;
 
 use super::Inventory;
 use super::ports::ChangeError;
-use crate::domain::product::{CatalogueError, Product, ProductCommand};
+use crate::domain::error::CatalogueError;
+use crate::domain::product::{Product, ProductCommand};
 use crate::domain::values::Price;
 
 impl Inventory {

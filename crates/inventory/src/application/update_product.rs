@@ -4,7 +4,8 @@ use contracts::Sku;
 
 use super::Inventory;
 use super::ports::ChangeError;
-use crate::domain::product::{CatalogueError, Product, ProductChanges, ProductCommand};
+use crate::domain::error::CatalogueError;
+use crate::domain::product::{Product, ProductChanges, ProductCommand};
 
 impl Inventory {
     /// Changes what is present in `changes`; what is so already makes no new version.

@@ -4,8 +4,10 @@
 //! - [`product`]: a product of the catalogue and its verbs;
 //! - [`stock`]: units on hand and reserved, and what a reservation does to them;
 //! - [`lines`]: what an order wants;
-//! - [`reservation`]: the state machine of an order's reservation.
+//! - [`reservation`]: the state machine of an order's reservation;
+//! - [`error`]: what the rules say no with.
 
+pub mod error;
 pub mod lines;
 pub mod product;
 pub mod reservation;

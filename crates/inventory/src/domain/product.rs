@@ -2,6 +2,7 @@
 
 use contracts::{Sku, Timestamp};
 
+use super::error::CatalogueError;
 use super::stock::{BelowReserved, Stock};
 use super::values::{Count, Description, ImageUrl, Price, ProductName, Tags};
 
@@ -87,27 +88,6 @@ pub struct ProductChange {
     pub event: ProductEvent,
     /// What the ledger is told, if units came or went.
     pub movement: Option<CountedMovement>,
-}
-
-/// Why a product did not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CatalogueError {
-    /// No product has the sku.
-    #[error("there is no product {0}")]
-    NotFound(Sku),
-    /// Another product has the sku.
-    #[error("there is a product {0} already")]
-    Exists(Sku),
-    /// Fewer units would be on hand than are reserved.
-    #[error("{reserved} of {sku} are reserved, so {wanted} can't be all that is on hand")]
-    StockBelowReserved {
-        /// What.
-        sku: Sku,
-        /// Units that were to be on hand.
-        wanted: u64,
-        /// Units reserved.
-        reserved: u64,
-    },
 }
 
 impl Product {
@@ -213,7 +193,7 @@ impl Product {
         let quantity = self.stock.count(on_hand).map_err(|BelowReserved { wanted, reserved }| {
             CatalogueError::StockBelowReserved { sku: self.sku.clone(), wanted, reserved }
         })?;
-        Ok((quantity != 0).then(|| ProductChange {
+        Ok((quantity != 0).then_some(ProductChange {
             event: ProductEvent::StockChanged,
             movement: Some(CountedMovement { quantity, reason }),
         }))

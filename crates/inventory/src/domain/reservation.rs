@@ -6,8 +6,9 @@
 use contracts::Timestamp;
 use contracts::ids::OrderId;
 
+use super::error::ReservationError;
 use super::lines::{Line, Lines};
-use super::stock::{Shortage, StockEffect};
+use super::stock::StockEffect;
 
 /// Where a reservation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,42 +59,6 @@ pub enum ReservationEvent {
     Committed,
     /// Goods are free again: released, run out, or returned.
     Released,
-}
-
-/// Why a reservation did not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReservationError {
-    /// Not everything is there; nothing was held.
-    #[error("{}", describe(missing))]
-    OutOfStock {
-        /// Whose order.
-        order_id: OrderId,
-        /// Every item of which there is not enough.
-        missing: Vec<Shortage>,
-    },
-    /// The hold ran out.
-    #[error("the hold of order {0} ran out")]
-    HoldExpired(OrderId),
-    /// No transition leads from where it stands to where it should go.
-    #[error("the reservation of order {order_id} is {status}: {wanted}")]
-    Closed {
-        /// Whose order.
-        order_id: OrderId,
-        /// Where it stands.
-        status: &'static str,
-        /// What can't be done, as a clause.
-        wanted: &'static str,
-    },
-    /// The order never held anything.
-    #[error("order {0} holds no stock")]
-    NotFound(OrderId),
-}
-
-fn describe(missing: &[Shortage]) -> String {
-    let items = missing
-        .iter()
-        .map(|Shortage { sku, requested, available }| format!("{requested} of {sku} wanted, {available} available"));
-    items.collect::<Vec<_>>().join("; ")
 }
 
 /// What is asked of a reservation.
@@ -484,13 +449,5 @@ mod tests {
             current = Some(next);
         }
         assert_eq!(versions, [1, 1, 2, 3]);
-    }
-
-    #[test]
-    fn a_refusal_names_every_missing_item() {
-        let short = |sku: &str, requested, available| Shortage { sku: sku.parse().unwrap(), requested, available };
-        let refused =
-            ReservationError::OutOfStock { order_id: order(), missing: vec![short("A", 3, 1), short("B", 1, 0)] };
-        assert_eq!(refused.to_string(), "3 of A wanted, 1 available; 1 of B wanted, 0 available");
     }
 }

@@ -8,9 +8,10 @@ use contracts::money::Currency;
 use contracts::{Money, Quantity, Sku, Timestamp};
 use inventory::adapters::persistence::sqlite::SqliteStore;
 use inventory::application::ports::{CatalogueRepository, ChangeError, ProductQuery, ReservationRepository};
+use inventory::domain::error::{CatalogueError, ReservationError};
 use inventory::domain::lines::{Line, Lines};
-use inventory::domain::product::{CatalogueError, Product, ProductChanges, ProductCommand, ProductDetails};
-use inventory::domain::reservation::{ReleaseCause, Reservation, ReservationCommand, ReservationError, Status};
+use inventory::domain::product::{Product, ProductChange, ProductChanges, ProductCommand, ProductDetails};
+use inventory::domain::reservation::{ReleaseCause, Reservation, ReservationCommand, Status};
 use inventory::domain::stock::Shortage;
 use inventory::domain::values::{Count, Description, ImageUrl, Price, ProductName, Tag, Tags};
 use tempfile::TempDir;
@@ -30,22 +31,25 @@ fn sqlite_in_tempdir() -> Stores {
     Stores { catalogue: Arc::new(store.catalogue), reservations: Arc::new(store.reservations), _folder: folder }
 }
 
+/// A named test of each case for each adapter; between the brackets go attributes, such as `#[ignore = "needs a server"]`.
 macro_rules! contract {
-    ($($(#[$attribute:meta])* $adapter:ident: $stores:expr => [$($case:ident),* $(,)?];)*) => {
-        $(mod $adapter {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                $(#[$attribute])*
-                async fn $case() {
-                    super::$case($stores).await;
-                }
-            )*
-        })*
+    ($($adapter:ident $attributes:tt: $stores:expr => $cases:tt;)*) => {
+        $(mod $adapter { contract!(@cases $attributes $stores => $cases); })*
+    };
+    (@cases $attributes:tt $stores:expr => [$($case:ident),* $(,)?]) => {
+        $(contract!(@case $attributes $stores => $case);)*
+    };
+    (@case [$($attribute:tt)*] $stores:expr => $case:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $($attribute)*
+        async fn $case() {
+            super::$case($stores).await;
+        }
     };
 }
 
 contract! {
-    sqlite: super::sqlite_in_tempdir() => [
+    sqlite []: super::sqlite_in_tempdir() => [
         a_product_is_found_as_it_was_added,
         a_taken_sku_is_refused_and_changes_nothing,
         many_are_found_in_the_order_asked_for_each_once,
@@ -66,12 +70,7 @@ fn sku(text: &str) -> Sku {
     text.parse().unwrap()
 }
 
-fn named(
-    sku_text: &str,
-    name: &str,
-    on_hand: u64,
-    tags: &[&str],
-) -> (Product, inventory::domain::product::ProductChange) {
+fn named(sku_text: &str, name: &str, on_hand: u64, tags: &[&str]) -> (Product, ProductChange) {
     let details = ProductDetails {
         name: ProductName::parse(name).unwrap(),
         description: Description::parse("Erste\nZeile ÄÖÜ").unwrap(),
@@ -129,7 +128,7 @@ fn hold_until(expires_at: Timestamp, items: &[(&str, u32)]) -> ReservationComman
 }
 
 fn hold(items: &[(&str, u32)]) -> ReservationCommand {
-    hold_until(START.plus(Duration::from_secs(60)), items)
+    hold_until(START.plus(Duration::from_mins(1)), items)
 }
 
 async fn a_product_is_found_as_it_was_added(stores: Stores) {
@@ -298,7 +297,8 @@ async fn of_concurrent_verdicts_one_counts(stores: Stores) {
     let verdicts: Vec<_> = (0..40)
         .map(|n: u128| {
             let stores = Arc::clone(&stores);
-            let verdict = if n / 10 % 2 == 0 { ReservationCommand::Commit } else { ReservationCommand::Release };
+            let verdict =
+                if (n / 10).is_multiple_of(2) { ReservationCommand::Commit } else { ReservationCommand::Release };
             tokio::spawn(async move { stores.ask(n % 10, verdict).await.is_ok() })
         })
         .collect();

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::helpers::{DEADLINE, World, commit, hold, order, pin, release, take_back, usd};
 
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 
 async fn listen(world: &World) -> Box<dyn Deliveries> {
     world.bus.subscribe(Subscription::new("test.events", &["inventory.#", "product.#"])).await.unwrap()

@@ -11,7 +11,7 @@ use tonic::{Code, Request};
 
 use crate::helpers::{START, World, commit, hold, new_product, order, pin, reason, refused, release, take_back, usd};
 
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 
 fn status(reservation: &pb::Reservation) -> pb::ReservationStatus {
     reservation.status()

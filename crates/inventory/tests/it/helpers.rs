@@ -191,7 +191,7 @@ struct PublishedKeys(users_pb::Jwk);
 
 fn serve_keys(signer: &UserTokenSigner) -> LocalConnector {
     let key = signer.verifying_key();
-    let users = PublishedKeys(users_pb::Jwk { kid: key.kid, public_key: key.public_key, ..users_pb::Jwk::default() });
+    let users = PublishedKeys(users_pb::Jwk { kid: key.kid, public_key: key.public_key });
     let (connector, listener) = local::pair();
     let server = tonic::transport::Server::builder().add_service(UsersServiceServer::new(users));
     tokio::spawn(server.serve_with_incoming(listener));

@@ -82,7 +82,7 @@ async fn a_hold_is_refused_by_the_field_at_fault() {
     let (world, _) = World::at_rest().await;
     world.add_product("TEA-1", 100_000).await;
     let mut orders = world.service("orders");
-    let ttl = Duration::from_secs(60);
+    let ttl = Duration::from_mins(1);
     let good = hold(order(1), &[("TEA-1", 1)], ttl);
     for bad in ["", "1", "0190a1b2c3d47e5f8a9b0c1d2e3f4a5b", "x\0"] {
         names!("/order_id", orders.hold(pb::HoldRequest { order_id: bad.to_owned(), ..good.clone() }));
@@ -98,7 +98,7 @@ async fn a_hold_is_refused_by_the_field_at_fault() {
     let many: Vec<String> = (0..201).map(|n| format!("S{n}")).collect();
     let many: Vec<(&str, u32)> = many.iter().map(|sku| (sku.as_str(), 1)).collect();
     names!("/items", orders.hold(hold(order(1), &many, ttl)));
-    names!("/items", orders.hold(hold(order(1), &[("TEA-1", 1); 1_001], ttl)));
+    names!("/items", orders.hold(hold(order(1), &vec![("TEA-1", 1); 1_001], ttl)));
     names!("/order_id", orders.pin(pb::PinRequest { order_id: "x".to_owned() }));
     assert_eq!(world.available("TEA-1").await, 100_000, "nothing was written");
 }

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::helpers::{Client, World, commit, hold, order, pin, reason, release, take_back};
 
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 
 fn count(connection: &Connection, sql: &str) -> i64 {
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
@@ -33,8 +33,8 @@ async fn customer(mut orders: Client, n: u128) {
     let order_id = order(n % 20);
     let items = [("TEA-1", 1 + (n % 3) as u32), ("MUG-1", 1)];
     // Several customers share an order id, so that their commands meet in every state; what is refused is right too.
-    let _ = orders.hold(hold(order_id, &items[..1 + (n % 2) as usize], TTL)).await;
-    if n % 5 != 0 {
+    let _ = orders.hold(hold(order_id, &items[..=(n % 2) as usize], TTL)).await;
+    if !n.is_multiple_of(5) {
         let _ = orders.pin(pin(order_id)).await;
     }
     let _ = match n % 4 {

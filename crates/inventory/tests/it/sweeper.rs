@@ -25,11 +25,11 @@ async fn a_hold_that_runs_out_wakes_the_sweeper_and_a_pinned_one_stays() {
     orders.hold(hold(order(1), &[("TEA-1", 1)], short)).await.unwrap();
     orders.pin(pin(order(1))).await.unwrap();
     // The sweeper goes to sleep for long, and is woken by the hold that is made after.
-    orders.hold(hold(order(2), &[("TEA-1", 2)], Duration::from_secs(3_600))).await.unwrap();
+    orders.hold(hold(order(2), &[("TEA-1", 2)], Duration::from_hours(1))).await.unwrap();
     orders.hold(hold(order(3), &[("TEA-1", 4)], short)).await.unwrap();
     assert_eq!(world.available("TEA-1").await, 3);
     until_available(&world, "TEA-1", 7).await;
-    orders.hold(hold(order(3), &[("TEA-1", 5)], Duration::from_secs(3_600))).await.unwrap();
+    orders.hold(hold(order(3), &[("TEA-1", 5)], Duration::from_hours(1))).await.unwrap();
     assert_eq!(world.available("TEA-1").await, 2, "an order whose hold ran out may hold anew, also other units");
 }
 

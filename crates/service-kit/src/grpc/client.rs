@@ -15,6 +15,10 @@ use crate::auth::ServiceIdentity;
 use crate::grpc::deadline;
 use crate::grpc::local::LocalConnector;
 
+/// Largest answer head that is read. A refusal travels in headers, and one that names every item of an order outgrows the
+/// usual 16 KiB.
+const MAX_HEADER_BYTES: u32 = 64 * 1024;
+
 /// A channel to a neighbour; cheap to clone, connects when first used, reconnects by itself.
 pub type GrpcChannel = InterceptedService<Channel, Outgoing>;
 
@@ -76,12 +80,13 @@ pub fn bearer(token: &str) -> Result<MetadataValue<Ascii>, tonic::metadata::erro
 /// A channel from the service with this identity to `callee`.
 pub fn channel(neighbour: &Neighbour, identity: Arc<ServiceIdentity>, callee: &'static str) -> GrpcChannel {
     let channel = match neighbour {
-        Neighbour::Local(connector) => {
-            Endpoint::from_static("http://in-process").connect_with_connector_lazy(connector.clone())
-        }
+        Neighbour::Local(connector) => Endpoint::from_static("http://in-process")
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .connect_with_connector_lazy(connector.clone()),
         Neighbour::Remote(endpoints) => {
             let tuned = endpoints.iter().cloned().map(|endpoint| {
                 endpoint
+                    .http2_max_header_list_size(MAX_HEADER_BYTES)
                     .connect_timeout(Duration::from_secs(1))
                     .tcp_nodelay(true)
                     .http2_keep_alive_interval(Duration::from_secs(10))

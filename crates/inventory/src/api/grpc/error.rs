@@ -8,8 +8,7 @@ use serde::Serialize;
 use tonic::Status;
 
 use crate::application::ports::{ChangeError, RepositoryError};
-use crate::domain::product::CatalogueError;
-use crate::domain::reservation::ReservationError;
+use crate::domain::error::{CatalogueError, ReservationError};
 use crate::domain::stock::Shortage;
 
 /// When to try again after the store failed.

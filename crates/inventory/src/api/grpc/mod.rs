@@ -14,7 +14,8 @@ use tonic::{Request, Response, Status};
 
 use crate::application::Inventory;
 use crate::application::ports::ChangeError;
-use crate::domain::reservation::{Reservation, ReservationError};
+use crate::domain::error::ReservationError;
+use crate::domain::reservation::Reservation;
 
 /// The service whose seeder may fill the catalogue.
 const SEEDER: &str = "souk";

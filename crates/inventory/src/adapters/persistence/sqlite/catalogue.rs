@@ -12,9 +12,8 @@ use super::failure::Failure;
 use super::journal::{EventWriter, Journal};
 use super::{save_stock, stock_of};
 use crate::application::ports::{CatalogueRepository, ChangeError, ProductPage, ProductQuery, RepositoryError};
-use crate::domain::product::{
-    CatalogueError, CountedMovement, Product, ProductChange, ProductCommand, ProductDetails, ProductEvent,
-};
+use crate::domain::error::CatalogueError;
+use crate::domain::product::{CountedMovement, Product, ProductChange, ProductCommand, ProductDetails, ProductEvent};
 use crate::domain::stock::MovementKind;
 use crate::domain::values::{Description, ImageUrl, Price, ProductName, Tag, Tags};
 
@@ -120,10 +119,9 @@ fn page(connection: &Connection, query: &ProductQuery) -> Result<ProductPage, Fa
     let tags: Vec<&str> = query.tags.iter().map(Tag::as_str).collect();
     for tag in &tags {
         values.push(tag);
-        sql.push_str(&format!(
-            " AND EXISTS (SELECT 1 FROM product_tags AS t WHERE t.tag = ?{} AND t.sku = p.sku)",
-            values.len()
-        ));
+        sql.push_str(" AND EXISTS (SELECT 1 FROM product_tags AS t WHERE t.sku = p.sku AND t.tag = ?");
+        sql.push_str(&values.len().to_string());
+        sql.push(')');
     }
     sql.push_str(" ORDER BY p.sku LIMIT ?2");
     let mut statement = connection.prepare_cached(&sql)?;

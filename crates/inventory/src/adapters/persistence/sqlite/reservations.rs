@@ -10,10 +10,9 @@ use super::failure::Failure;
 use super::journal::{EventWriter, Journal};
 use super::{find_stock, save_stock};
 use crate::application::ports::{ChangeError, RepositoryError, ReservationRepository};
+use crate::domain::error::ReservationError;
 use crate::domain::lines::Line;
-use crate::domain::reservation::{
-    ReleaseCause, Reservation, ReservationCommand, ReservationError, ReservationEvent, Status, Transition,
-};
+use crate::domain::reservation::{ReleaseCause, Reservation, ReservationCommand, ReservationEvent, Status, Transition};
 use crate::domain::stock::{EffectError, ShelfLine, StockEffect, apply};
 
 /// [`ReservationRepository`] on SQLite.
