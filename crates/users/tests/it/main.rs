@@ -1,0 +1,11 @@
+//! The users service as its neighbours see it, and its ports as every adapter must fill them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod accounts;
+mod administration;
+mod contract;
+mod helpers;
+mod keys;
+mod seeding;
+mod sessions;
+mod sqlite_store;
