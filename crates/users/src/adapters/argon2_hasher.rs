@@ -91,6 +91,8 @@ impl PasswordHasher for Argon2Hasher {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn password(text: &str) -> Password {
@@ -124,8 +126,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_an_account_the_answer_is_no() {
-        assert!(!Argon2Hasher::default().verify(password("correct horse"), None).await.unwrap());
+    async fn without_an_account_the_answer_is_no_and_takes_as_long() {
+        let hasher = Argon2Hasher::default();
+        let hash = hasher.hash(password("correct horse")).await.unwrap();
+        let started = Instant::now();
+        assert!(!hasher.verify(password("battery staple"), Some(hash)).await.unwrap());
+        let (with_account, started) = (started.elapsed(), Instant::now());
+        assert!(!hasher.verify(password("battery staple"), None).await.unwrap());
+        // A busy machine may double either; leaving the hash out would make it thousands of times faster.
+        assert!(started.elapsed() * 10 > with_account, "{:?} {with_account:?}", started.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_hash_waits_while_as_many_as_may_be_are_in_work() {
+        let hasher = Argon2Hasher::default();
+        let in_work = Arc::clone(&hasher.at_once).acquire_many_owned(2).await.unwrap();
+        let mut waiting = Box::pin(hasher.hash(password("correct horse")));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut waiting).await.is_err());
+        drop(in_work);
+        assert!(waiting.await.is_ok());
     }
 
     #[tokio::test]

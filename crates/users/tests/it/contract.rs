@@ -90,7 +90,7 @@ fn user_made_at(name: &str, now: Timestamp) -> User {
     User::register(new_user(name), now)
 }
 
-fn new_user(name: &str) -> NewUser {
+pub(crate) fn new_user(name: &str) -> NewUser {
     NewUser {
         id: UserId::from_uuid(new_uuid()),
         email: format!("{name}@example.org").parse().unwrap(),

@@ -190,6 +190,12 @@ impl Souk {
         (event, data)
     }
 
+    /// How many rows a table of the service's store has.
+    pub(crate) fn count_rows(&self, table: &str) -> i64 {
+        let connection = rusqlite::Connection::open(self.folder.path().join("users.db")).unwrap();
+        connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    }
+
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.now().unix_ms()
     }

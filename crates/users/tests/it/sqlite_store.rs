@@ -1,5 +1,7 @@
 //! What only SQLite can do wrong.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use rusqlite::Connection;
 use sqlite::SqliteUrl;
 use tempfile::TempDir;
@@ -32,4 +34,17 @@ async fn a_store_that_fails_is_unavailable() {
     let user = a_user("ada");
     let added = store.add(user.clone(), None, a_registration(&user)).await;
     assert!(matches!(added, Err(RepositoryError::Unavailable(_))), "{added:?}");
+}
+
+#[tokio::test]
+async fn the_files_with_keys_and_hashes_are_readable_by_their_owner_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("data").join("users.db");
+    let store = SqliteStore::open(&SqliteUrl::of(&path)).unwrap();
+    let user = a_user("ada");
+    store.add(user.clone(), None, a_registration(&user)).await.unwrap();
+    for file in std::fs::read_dir(path.parent().unwrap()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.file_name());
+    }
 }
