@@ -282,6 +282,10 @@ impl Run {
                 self.saga.payment_is_unknown();
             }
         }
+        // The write that seemed to fail was the last one, and it had happened.
+        if self.saga.state() == SagaState::Done {
+            return;
+        }
         let attempts = self.saga.parts().attempts + 1;
         let entropy = self.ordering.ids.new_uuid().as_u64_pair().1;
         let wait = backoff.wait(attempts, entropy);

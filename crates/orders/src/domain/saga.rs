@@ -210,10 +210,12 @@ impl Saga {
         }
     }
 
-    /// The step did not succeed: anyone may try again at `due_at`.
+    /// The step did not succeed: anyone may try again at `due_at`. A saga that is done stays so.
     pub fn retry_at(&mut self, due_at: Timestamp) {
-        self.0.attempts = self.0.attempts.saturating_add(1);
-        self.0.due_at = Some(due_at);
+        if self.0.state != SagaState::Done {
+            self.0.attempts = self.0.attempts.saturating_add(1);
+            self.0.due_at = Some(due_at);
+        }
     }
 
     /// The payment's outcome was asked for and not told.
@@ -256,8 +258,8 @@ impl Saga {
         self.lease_until(due_at);
     }
 
-    /// The version that the next write makes.
-    pub(crate) fn next_version(&mut self) {
+    /// The version that the next write makes: called once before each write.
+    pub fn next_version(&mut self) {
         self.0.version += 1;
     }
 }
@@ -322,6 +324,7 @@ mod tests {
                     prop_assert_eq!(&saga, &before);
                 }
                 saga.lease_until(Timestamp::from_unix_ms(10));
+                saga.retry_at(Timestamp::from_unix_ms(11));
                 prop_assert_eq!(saga.parts().due_at.is_none(), saga.state() == SagaState::Done);
                 prop_assert_eq!(SagaState::find(saga.state().as_str()), Some(saga.state()));
             }

@@ -1,0 +1,231 @@
+//! What every order store must do, written once, run against each.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::event_data::OrderStatus;
+use contracts::ids::{OrderId, UuidV7Generator};
+use contracts::money::Currency;
+use contracts::{IdGenerator as _, Money, Quantity, Timestamp};
+use orders::application::ports::{Change, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError};
+use orders::domain::{Draft, Order, OrderEvent, PricedProduct, Refused, Saga, SagaState};
+use tempfile::TempDir;
+
+use crate::helpers::{sku, sqlite_repository, start_of_time, user};
+
+fn an_order(owner: u128) -> (Order, OrderEvent, Saga) {
+    let mut draft = Draft::new(user(owner)).with_details(Some("1 Bazaar Lane\nIstanbul".to_owned()), None);
+    draft.add(sku("A"), Quantity::try_from(2).unwrap()).unwrap();
+    let price = Money::new(250, Currency::USD).unwrap();
+    let catalogue = [PricedProduct { sku: sku("A"), name: "Ä \"quoted\" name".to_owned(), price }];
+    let id = OrderId::from_uuid(UuidV7Generator.new_uuid());
+    let (order, event) = draft.place(id, &catalogue, start_of_time()).unwrap();
+    (
+        order,
+        event,
+        Saga::new(id, "card_ok".to_owned(), "owner".to_owned(), start_of_time().plus(Duration::from_secs(10))),
+    )
+}
+
+fn a_key(order: &Order, key: &str, fingerprint: &str, created_at: Timestamp) -> IdempotencyRecord {
+    let (user_id, order_id) = (order.user_id(), order.id());
+    IdempotencyRecord { user_id, key: key.to_owned(), fingerprint: fingerprint.to_owned(), order_id, created_at }
+}
+
+async fn placed(repository: &dyn OrderRepository, owner: u128) -> (Order, Saga) {
+    let (order, event, saga) = an_order(owner);
+    assert!(repository.place(order.clone(), event, saga.clone(), None).await.unwrap().is_none());
+    (order, saga)
+}
+
+fn confirmed(order: &mut Order, saga: &mut Saga) -> Change {
+    let event = order.confirm(start_of_time().plus(Duration::from_millis(7))).unwrap();
+    saga.next_version();
+    Change { order: Some((order.clone(), event)), saga: saga.clone() }
+}
+
+async fn what_was_placed_is_found_exactly(repository: Arc<dyn OrderRepository>) {
+    let (order, saga) = placed(repository.as_ref(), 1).await;
+    assert_eq!(repository.find(order.id()).await.unwrap(), Some(order.clone()));
+    assert_eq!(repository.find_with_saga(order.id()).await.unwrap(), Some((order.clone(), saga)));
+    assert_eq!(repository.timeline(order.id()).await.unwrap(), [order.to_data()]);
+    let unknown = an_order(1).0.id();
+    assert_eq!(repository.find(unknown).await.unwrap(), None);
+    assert!(repository.timeline(unknown).await.unwrap().is_empty());
+}
+
+async fn every_part_of_a_saga_is_kept(repository: Arc<dyn OrderRepository>) {
+    let (order, mut saga) = placed(repository.as_ref(), 1).await;
+    for state in [SagaState::Reserving, SagaState::Charging, SagaState::Confirming] {
+        saga.advance(state).unwrap();
+    }
+    saga.payment_is_unknown();
+    saga.request_cancel("why".to_owned());
+    saga.refuse(Refused::Declined { reason: "no".to_owned() });
+    let refund_id = contracts::ids::RefundId::from_uuid(UuidV7Generator.new_uuid());
+    saga.start_refund(refund_id, "because".to_owned(), true, true).unwrap();
+    saga.retry_at(start_of_time().plus(Duration::from_millis(1)));
+    saga.next_version();
+    repository.save(Change { order: None, saga: saga.clone() }).await.unwrap();
+    assert_eq!(repository.find_with_saga(order.id()).await.unwrap(), Some((order, saga)));
+}
+
+async fn a_stale_save_conflicts_and_changes_nothing(repository: Arc<dyn OrderRepository>) {
+    let (order, saga) = placed(repository.as_ref(), 1).await;
+    let (mut winner, mut winning) = (order.clone(), saga.clone());
+    repository.save(confirmed(&mut winner, &mut winning)).await.unwrap();
+    let (mut loser, mut losing) = (order.clone(), saga);
+    let refused = repository.save(confirmed(&mut loser, &mut losing)).await.unwrap_err();
+    assert!(matches!(refused, RepositoryError::Conflict), "{refused:?}");
+    // The saga is fresh, the order is not: neither may be written.
+    let (mut half, mut fresh) = (order.clone(), winning.clone());
+    let refused = repository.save(confirmed(&mut half, &mut fresh)).await.unwrap_err();
+    assert!(matches!(refused, RepositoryError::Conflict), "{refused:?}");
+    assert_eq!(repository.find_with_saga(order.id()).await.unwrap(), Some((winner, winning)));
+    assert_eq!(repository.timeline(order.id()).await.unwrap().len(), 2);
+}
+
+async fn of_concurrent_saves_exactly_one_wins(repository: Arc<dyn OrderRepository>) {
+    let (order, saga) = placed(repository.as_ref(), 1).await;
+    let saves = (0..8).map(|_| {
+        let (mut order, mut saga) = (order.clone(), saga.clone());
+        let change = confirmed(&mut order, &mut saga);
+        repository.save(change)
+    });
+    let results = futures::future::join_all(saves).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+}
+
+async fn a_key_makes_one_order_until_it_expires(repository: Arc<dyn OrderRepository>) {
+    let day = Duration::from_hours(24);
+    let (first, event, saga) = an_order(1);
+    let key = a_key(&first, "k", "f1", start_of_time());
+    assert_eq!(repository.place(first.clone(), event, saga, Some(key.clone())).await.unwrap(), None);
+    let (second, event, saga) = an_order(1);
+    let late = start_of_time().plus(day).minus(Duration::from_millis(1));
+    let taken = repository.place(second.clone(), event, saga, Some(a_key(&second, "k", "f2", late))).await.unwrap();
+    assert_eq!(taken.as_ref(), Some(&key));
+    assert_eq!(repository.find(second.id()).await.unwrap(), None, "nothing was written");
+    assert_eq!(repository.find_key(user(1), "k", late).await.unwrap(), Some(key));
+    assert_eq!(repository.find_key(user(2), "k", late).await.unwrap(), None);
+    let later = start_of_time().plus(day);
+    assert_eq!(repository.find_key(user(1), "k", later).await.unwrap(), None);
+    let (third, event, saga) = an_order(1);
+    let fresh = a_key(&third, "k", "f3", later);
+    assert_eq!(repository.place(third, event, saga, Some(fresh)).await.unwrap(), None);
+    assert_eq!(repository.forget_old_keys(later.plus(Duration::from_secs(1))).await.unwrap(), 0);
+    assert_eq!(repository.forget_old_keys(later.plus(day).plus(Duration::from_secs(1))).await.unwrap(), 1);
+}
+
+async fn of_concurrent_orders_with_one_key_exactly_one_is_placed(repository: Arc<dyn OrderRepository>) {
+    let placing = (0..8).map(|_| {
+        let (order, event, saga) = an_order(1);
+        let key = a_key(&order, "k", "f", start_of_time());
+        repository.place(order, event, saga, Some(key))
+    });
+    let results = futures::future::join_all(placing).await;
+    assert_eq!(results.iter().filter(|result| matches!(result, Ok(None))).count(), 1);
+    assert_eq!(repository.list(OrderFilter::default(), 10).await.unwrap().len(), 1);
+}
+
+async fn a_due_saga_is_claimed_once_and_one_with_a_lease_not_at_all(repository: Arc<dyn OrderRepository>) {
+    let mut orders = HashSet::new();
+    for _ in 0..5 {
+        orders.insert(placed(repository.as_ref(), 1).await.0.id());
+    }
+    let lease = Duration::from_secs(10);
+    let due = start_of_time().plus(lease);
+    assert_eq!(repository.next_due().await.unwrap(), Some(due));
+    let early = due.minus(Duration::from_millis(1));
+    assert!(repository.claim_due(early, "x", early.plus(lease), 10).await.unwrap().is_empty());
+    let claims = ["x", "y", "z"].map(|owner| repository.claim_due(due, owner, due.plus(lease), 2));
+    let claimed: Vec<_> = futures::future::join_all(claims).await.into_iter().flat_map(Result::unwrap).collect();
+    let ids: HashSet<_> = claimed.iter().map(|(order, _)| order.id()).collect();
+    assert_eq!((claimed.len(), &ids), (5, &orders), "each exactly once");
+    assert_eq!(repository.next_due().await.unwrap(), Some(due.plus(lease)));
+    let (mut order, mut stale) = (claimed[0].0.clone(), Saga::from_parts(claimed[0].1.parts().clone()));
+    let stolen = repository.claim_due(due.plus(lease), "thief", due.plus(lease).plus(lease), 10).await.unwrap();
+    assert_eq!(stolen.len(), 5);
+    let refused = repository.save(confirmed(&mut order, &mut stale)).await.unwrap_err();
+    assert!(matches!(refused, RepositoryError::Conflict), "who lost the lease can't write: {refused:?}");
+}
+
+async fn a_finished_saga_is_never_due(repository: Arc<dyn OrderRepository>) {
+    let (_, mut saga) = placed(repository.as_ref(), 1).await;
+    saga.advance(SagaState::Reserving).unwrap();
+    saga.advance(SagaState::Done).unwrap();
+    saga.next_version();
+    repository.save(Change { order: None, saga }).await.unwrap();
+    assert_eq!(repository.next_due().await.unwrap(), None);
+}
+
+async fn pages_are_newest_first_filtered_and_without_gaps(repository: Arc<dyn OrderRepository>) {
+    let mut mine = Vec::new();
+    for n in 0..7 {
+        let (mut order, mut saga) = placed(repository.as_ref(), 1).await;
+        placed(repository.as_ref(), 2).await;
+        if n % 2 == 0 {
+            repository.save(confirmed(&mut order, &mut saga)).await.unwrap();
+        }
+        mine.push(order.id());
+    }
+    mine.reverse();
+    let page = |statuses: Vec<OrderStatus>, before: Option<OrderId>, limit: usize| {
+        let repository = Arc::clone(&repository);
+        async move {
+            let filter = OrderFilter { user_id: Some(user(1)), statuses, before };
+            repository.list(filter, limit).await.unwrap().iter().map(Order::id).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(page(vec![], None, 3).await, mine[..3]);
+    // An order placed meanwhile does not shift the next page.
+    placed(repository.as_ref(), 1).await;
+    assert_eq!(page(vec![], Some(mine[2]), 3).await, mine[3..6]);
+    assert_eq!(page(vec![], Some(mine[5]), 3).await, mine[6..]);
+    assert_eq!(page(vec![OrderStatus::Confirmed], None, 10).await.len(), 4);
+    assert_eq!(page(vec![OrderStatus::Confirmed, OrderStatus::Pending], None, 20).await.len(), 8);
+    assert_eq!(repository.list(OrderFilter::default(), 100).await.unwrap().len(), 15);
+}
+
+macro_rules! order_repository_contract {
+    ($adapter:ident, $open:expr, [$($case:ident),* $(,)?]) => {
+        mod $adapter {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let folder = TempDir::new().unwrap();
+                    super::$case(Arc::new($open(&folder))).await;
+                }
+            )*
+        }
+    };
+}
+
+order_repository_contract!(
+    sqlite,
+    sqlite_repository,
+    [
+        what_was_placed_is_found_exactly,
+        every_part_of_a_saga_is_kept,
+        a_stale_save_conflicts_and_changes_nothing,
+        of_concurrent_saves_exactly_one_wins,
+        a_key_makes_one_order_until_it_expires,
+        of_concurrent_orders_with_one_key_exactly_one_is_placed,
+        a_due_saga_is_claimed_once_and_one_with_a_lease_not_at_all,
+        a_finished_saga_is_never_due,
+        pages_are_newest_first_filtered_and_without_gaps,
+    ]
+);
+
+#[tokio::test]
+async fn sqlite_frees_the_leases_of_a_process_that_is_gone() {
+    let folder = TempDir::new().unwrap();
+    let (order, _) = placed(&sqlite_repository(&folder), 1).await;
+    let reopened = sqlite_repository(&folder);
+    let now = start_of_time().plus(Duration::from_millis(1));
+    assert_eq!(reopened.release_leases_of_the_dead(now).await.unwrap(), 1);
+    let claimed = reopened.claim_due(now, "next", now.plus(Duration::from_secs(10)), 10).await.unwrap();
+    assert_eq!(claimed[0].0.id(), order.id());
+}
