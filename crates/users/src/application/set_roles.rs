@@ -39,7 +39,7 @@ impl SetRoles {
                 return Effects::none();
             }
             Effects::telling(events.voiding_all(user, event_type::USER_ROLES_CHANGED, now))
-                
+                .voiding(revocation_of_all(user))
         };
         let user = self.users.change(id, Box::new(change)).await?.ok_or(UsersError::UserNotFound)?;
         tracing::info!(user.id = %id, acting.user.id = %acting, "roles set");

@@ -11,3 +11,4 @@ mod races;
 mod seeding;
 mod sessions;
 mod sqlite_store;
+mod throttling;
