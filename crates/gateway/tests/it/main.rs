@@ -1,0 +1,17 @@
+//! The gateway as its callers see it: built by its composition root, driven over real HTTP, with stand-ins for the
+//! services behind real gRPC.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod authentication;
+mod bad_input;
+mod browsers;
+mod documents;
+mod hub_contract;
+mod live_events;
+mod problems;
+mod revocations;
+mod routes;
+mod start;
+mod stubs;
+mod wire;
+mod world;
