@@ -12,6 +12,8 @@ use serde::Serialize;
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a report is good for, so that probes cost nothing however many there are.
 const CACHE_TTL: Duration = Duration::from_secs(1);
+/// The same for a report of not being ready: recovery should be seen soon.
+const BAD_NEWS_TTL: Duration = Duration::from_millis(20);
 
 type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
@@ -102,7 +104,7 @@ impl Health {
     /// Runs all checks at once, each time-limited; a report is reused for a second.
     pub async fn ready(&self) -> ReadyReport {
         if let Some((found, report)) = &*self.inner.cached.lock().unwrap_or_else(PoisonError::into_inner)
-            && found.elapsed() < CACHE_TTL
+            && found.elapsed() < if report.serving { CACHE_TTL } else { BAD_NEWS_TTL }
         {
             return report.clone();
         }

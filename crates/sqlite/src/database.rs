@@ -13,7 +13,7 @@ use crate::url::SqliteUrl;
 use crate::writer::{self, CommitResult, Completion, Job};
 
 /// Readers per file. Reads are short and the process has few cores: more would only cost memory.
-const READERS: usize = 4;
+const READERS: usize = 2;
 
 /// What a power cut may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -164,6 +164,11 @@ impl Run {
 
     /// Charges the card.
     async fn charge(&mut self) -> Result<Step, OrderError> {
+        if self.order.total().amount_minor() == 0 {
+            // Nothing to pay: there is no payment, and so nothing to refund either.
+            self.advance(SagaState::Confirming);
+            return Ok(Step::Next);
+        }
         let payments = self.ordering.payments.clone();
         match deadline::within(STEP_TIMEOUT, payments.charge(&self.order, &self.saga.parts().payment_method)).await? {
             Charge::Captured => {
@@ -232,9 +237,11 @@ impl Run {
             row: format!("{}: refunding without a refund id", self.order.id()),
         })?;
         let reason = parts.refund_reason.unwrap_or_default();
-        let payments = self.ordering.payments.clone();
-        let refund = payments.refund(self.order.id(), refund_id, self.order.total(), &reason);
-        deadline::within(STEP_TIMEOUT, refund).await?;
+        if self.order.total().amount_minor() > 0 {
+            let payments = self.ordering.payments.clone();
+            let refund = payments.refund(self.order.id(), refund_id, self.order.total(), &reason);
+            deadline::within(STEP_TIMEOUT, refund).await?;
+        }
         let event =
             if parts.refund_marks_order { Some(self.order.refund(reason, self.ordering.clock.now())?) } else { None };
         self.advance(if parts.return_stock { SagaState::Releasing } else { SagaState::Done });

@@ -163,3 +163,17 @@ async fn a_refund_before_shipping_returns_the_goods_and_one_after_does_not() {
         assert_eq!(world.inventory.available(&sku("A")), back);
     }
 }
+
+#[tokio::test]
+async fn an_order_that_costs_nothing_is_confirmed_without_a_charge_and_cancelled_without_a_refund() {
+    let world = World::new();
+    let mut free = request(1, "card_declined", None);
+    free.items[0].0 = sku("FREE");
+    let order = world.ordering.place_order(free).await.unwrap().order;
+    assert_eq!(order.status(), OrderStatus::Confirmed);
+    world.settle().await;
+    world.ordering.cancel_order(order.id(), "changed my mind".to_owned()).await.unwrap();
+    world.settle().await;
+    assert!(world.payments.captured.lock().unwrap().is_empty());
+    assert_eq!(world.inventory.available(&sku("FREE")), STOCK);
+}

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 /// Units of every product at the start.
 pub(crate) const STOCK: u64 = 10;
-/// The price of every product.
+/// The price of `A`.
 pub(crate) const PRICE: i64 = 250;
 
 /// How a call goes wrong.
@@ -69,7 +69,7 @@ pub(crate) enum Held {
 
 type Reservations = HashMap<OrderId, (Held, Vec<(Sku, u64)>)>;
 
-/// Stock of two products, `A` and `B`.
+/// Stock of two products: `A`, and `FREE`, which costs nothing.
 #[derive(Default)]
 pub(crate) struct FakeInventory {
     pub(crate) faults: Arc<Faults>,
@@ -95,9 +95,9 @@ impl FakeInventory {
 #[async_trait]
 impl Inventory for FakeInventory {
     async fn price(&self, skus: &[Sku]) -> Result<Vec<PricedProduct>, NeighbourError> {
-        let price = Money::new(PRICE, Currency::USD).unwrap();
-        let known = skus.iter().filter(|sku| ["A", "B"].contains(&sku.as_str()));
-        Ok(known.map(|sku| PricedProduct { sku: sku.clone(), name: sku.to_string(), price }).collect())
+        let known = skus.iter().filter(|sku| ["A", "FREE"].contains(&sku.as_str()));
+        let price = |sku: &Sku| Money::new(if sku.as_str() == "A" { PRICE } else { 0 }, Currency::USD).unwrap();
+        Ok(known.map(|sku| PricedProduct { sku: sku.clone(), name: sku.to_string(), price: price(sku) }).collect())
     }
 
     async fn hold(&self, order: &Order) -> Result<(), HoldError> {

@@ -1,0 +1,85 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Souk: a real-time order platform in one process.
+///
+/// Settings come from souk.toml, then the environment (SOUK_…), then these options; `souk config` shows what holds and
+/// where it came from.
+#[derive(Debug, Parser)]
+#[command(name = "souk", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start all six services on embedded stores and serve until Ctrl-C
+    Up(UpOptions),
+    /// Fill the catalogue and make the demo accounts; repeating it changes nothing
+    Seed(SeedOptions),
+    /// Walk through a customer's whole journey and check every answer
+    Demo(DemoOptions),
+    /// Show the settings that hold, where each came from, secrets masked
+    Config(ConfigOptions),
+}
+
+/// Where the settings and the data are.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Places {
+    /// Folder of all stores; made if it is not there [default: souk-data]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Settings file [default: souk.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UpOptions {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Address that clients reach; other machines reach Souk only if it is not loopback [default: 127.0.0.1]
+    #[arg(long)]
+    pub(crate) host: Option<IpAddr>,
+    /// Port that clients reach; 0 picks a free one [default: 8080]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// Port for health, metrics and administration, on loopback; 0 picks a free one [default: 9090]
+    #[arg(long)]
+    pub(crate) internal_port: Option<u16>,
+    /// Fill the catalogue and make the demo accounts first
+    #[arg(long)]
+    pub(crate) seed: bool,
+    /// Serve other machines although accounts with published passwords exist
+    #[arg(long)]
+    pub(crate) allow_demo_accounts: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SeedOptions {
+    #[command(flatten)]
+    pub(crate) places: Places,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoOptions {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Souk to visit, such as http://127.0.0.1:8080 [default: the one running on the data folder, else a temporary one]
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigOptions {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Also tell what each setting is for
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}

@@ -1,0 +1,33 @@
+//! `souk up`.
+
+use anyhow::Context as _;
+use service_kit::host;
+
+use crate::cli::UpOptions;
+use crate::data_dir::{DataDir, Running};
+use crate::settings::Settings;
+use crate::{assembly, banner};
+
+/// Starts everything and serves until asked to stop.
+pub(crate) async fn run(options: UpOptions) -> anyhow::Result<()> {
+    let started = std::time::Instant::now();
+    let (settings, _) = Settings::load(&options)?;
+    let log_control = settings.process.init_logs("souk")?;
+    let mut data_dir = DataDir::take(&settings.data_dir)?;
+    let souk = assembly::start(&settings, log_control, options.seed, options.allow_demo_accounts).await?;
+    data_dir.announce(&Running { pid: std::process::id(), gateway: souk.gateway, internal: souk.internal })?;
+    banner::print(&souk, &settings, options.seed, started.elapsed());
+    tokio::select! {
+        result = host::stop_signal() => result.context("signals can't be listened to")?,
+        () = souk.stop.cancelled() => {}
+    }
+    eprintln!("\nstopping: finishing what is in work (Ctrl-C again ends at once)");
+    tokio::spawn(async {
+        if host::stop_signal().await.is_ok() {
+            // Nothing acknowledged is lost: whatever is on disk is taken up at the next start.
+            std::process::exit(130);
+        }
+    });
+    souk.finish().await;
+    Ok(())
+}
