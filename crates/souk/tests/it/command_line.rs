@@ -1,0 +1,83 @@
+//! What the commands say when they are not given rightly.
+
+use std::net::TcpListener;
+
+use tempfile::TempDir;
+
+use crate::process::{Souk, souk};
+
+fn refused(command: &mut std::process::Command) -> String {
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    told
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_with_who_uses_it() {
+    let folder = TempDir::new().unwrap();
+    let instance = Souk::start(folder.path()).await;
+    let told = refused(souk().args(["up", "--port", "0", "--internal-port", "0", "--data-dir"]).arg(folder.path()));
+    assert!(told.contains("in use") && told.contains(&instance.gateway.to_string()), "{told}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let folder = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (public, internal) in [(port.as_str(), "0"), ("0", port.as_str())] {
+        let args = ["up", "--port", public, "--internal-port", internal, "--data-dir"];
+        let told = refused(souk().args(args).arg(folder.path()));
+        assert!(told.contains(&format!("127.0.0.1:{port}")), "{told}");
+    }
+}
+
+#[test]
+fn unknown_settings_and_engines_that_are_not_there_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let up = || {
+        let mut command = souk();
+        command.args(["up", "--port", "0", "--internal-port", "0", "--data-dir"]).arg(folder.path());
+        command
+    };
+    let told = refused(up().env("SOUK_GATEWAY_ADR", "x").env("SOUK_LOG", "loud"));
+    assert!(told.contains("did you mean SOUK_GATEWAY_ADDR") && told.contains("'loud'"), "{told}");
+    for (key, url) in [
+        ("SOUK_BROKER_URL", "amqp://localhost"),
+        ("SOUK_ORDERS_DATABASE_URL", "postgres://u:hunter2@localhost/orders"),
+        ("SOUK_INVENTORY_DATABASE_URL", "redis://localhost"),
+        ("SOUK_USERS_DATABASE_URL", "mongodb://localhost"),
+        ("SOUK_PAYMENT_DATABASE_URL", "postgres://localhost/payment"),
+        ("SOUK_NOTIFICATION_DATABASE_URL", "mongodb://localhost"),
+        ("SOUK_REALTIME_URL", "redis://localhost"),
+    ] {
+        let output = up().env(key, url).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        let scheme = url.split("://").next().unwrap();
+        assert!(!output.status.success() && told.contains(key) && told.contains(scheme), "{key}: {told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn demo_accounts_are_not_served_to_other_machines_unless_that_is_meant() {
+    let folder = TempDir::new().unwrap();
+    let args = ["up", "--seed", "--host", "0.0.0.0", "--port", "0", "--internal-port", "0", "--data-dir"];
+    let told = refused(souk().args(args).arg(folder.path()));
+    assert!(told.contains("--allow-demo-accounts"), "{told}");
+}
+
+#[test]
+fn config_tells_what_holds_and_where_it_came_from() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("souk.toml");
+    std::fs::write(&file, "log = \"debug\"\n[gateway]\naddr = \"127.0.0.1:9999\"\n").unwrap();
+    let output = souk().env("SOUK_LOG", "warn").args(["config", "--config"]).arg(&file).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let line = |key: &str| told.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_owned();
+    assert!(line("SOUK_LOG ").contains("warn") && line("SOUK_LOG ").contains("environment"), "{told}");
+    assert!(line("SOUK_GATEWAY_ADDR").contains("9999") && line("SOUK_GATEWAY_ADDR").contains("souk.toml"), "{told}");
+    assert!(line("SOUK_BROKER_URL").ends_with("default"), "{told}");
+}
