@@ -1,14 +1,11 @@
 //! The composition root: the only place that names concrete adapters.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use contracts::grpc::notification::notification_service_server::NotificationServiceServer;
-use messaging::bus::Deliveries;
-use messaging::{BusError, EventBus, EventHandler};
+use messaging::{BusError, Consumer, EventBus, EventHandler};
 use observability::HealthCheck;
-use observability::logs::error_chain;
 use service_kit::platform::UnknownNeighbour;
 use service_kit::{BackgroundTask, Platform, Service};
 use sqlite::SqliteUrl;
@@ -29,9 +26,6 @@ use crate::application::queries::Queries;
 use crate::application::record_order_event::RecordOrderEvent;
 use crate::application::record_user::RecordUser;
 use crate::settings::{EmailUrl, Settings};
-
-/// Wait before a lost subscription is made again.
-const RESUBSCRIBE_WAIT: Duration = Duration::from_millis(500);
 
 /// Why the service could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -99,13 +93,13 @@ pub async fn build(
         )),
         users: Arc::new(RecordUser::new(store.clone())),
     });
-    let deliveries = bus.subscribe(consumers::subscription()).await.map_err(BootstrapError::Subscribe)?;
+    let consumer = Consumer::declare(&bus, consumers::subscription()).await.map_err(BootstrapError::Subscribe)?;
 
     let stop = &platform.stop;
     let checks = vec![database_check(Arc::clone(&store)), broker_check(Arc::clone(&bus))];
     let tasks = vec![
-        relay_task(&store, Arc::clone(&bus), stop.clone()),
-        consumer_task(bus, deliveries, events, stop.clone()),
+        relay_task(&store, bus, stop.clone()),
+        consumer_task(consumer, events, stop),
         task("notification emails", stop, move |stop| {
             let emails = Arc::clone(&emails);
             async move { emails.run(stop).await }
@@ -147,40 +141,8 @@ fn relay_task(store: &SqliteStore, bus: Arc<dyn EventBus>, stop: CancellationTok
     task("notification relay", &stop, move |stop| messaging::relay::run(outbox.clone(), Arc::clone(&bus), stop))
 }
 
-/// Consumes with the subscription made while building; after a panic, with a new one.
-fn consumer_task(
-    bus: Arc<dyn EventBus>,
-    first: Box<dyn Deliveries>,
-    handler: Arc<dyn EventHandler>,
-    stop: CancellationToken,
-) -> BackgroundTask {
-    let first = Arc::new(Mutex::new(Some(first)));
-    task("notification consumer", &stop, move |stop| {
-        let ready = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (bus, handler) = (Arc::clone(&bus), Arc::clone(&handler));
-        async move {
-            let deliveries = match ready {
-                Some(deliveries) => Some(deliveries),
-                None => resubscribe(bus.as_ref(), &stop).await,
-            };
-            if let Some(deliveries) = deliveries {
-                messaging::consumer::run(deliveries, handler, stop).await;
-            }
-        }
-    })
-}
-
-async fn resubscribe(bus: &dyn EventBus, stop: &CancellationToken) -> Option<Box<dyn Deliveries>> {
-    while !stop.is_cancelled() {
-        match bus.subscribe(consumers::subscription()).await {
-            Ok(deliveries) => return Some(deliveries),
-            Err(error) => {
-                tracing::warn!(error = %error_chain(&error), "the queue could not be declared, trying again");
-                let _ = tokio::time::timeout(RESUBSCRIBE_WAIT, stop.cancelled()).await;
-            }
-        }
-    }
-    None
+fn consumer_task(consumer: Arc<Consumer>, handler: Arc<dyn EventHandler>, stop: &CancellationToken) -> BackgroundTask {
+    task("notification consumer", stop, move |stop| Arc::clone(&consumer).run(Arc::clone(&handler), stop))
 }
 
 fn database_check(store: Arc<SqliteStore>) -> HealthCheck {
