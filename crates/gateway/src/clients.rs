@@ -1,5 +1,7 @@
 //! Calls to the services: within the time that the request has left, their refusals read back.
 
+use std::error::Error as _;
+
 use contracts::grpc::inventory::inventory_service_client::InventoryServiceClient;
 use contracts::grpc::notification::notification_service_client::NotificationServiceClient;
 use contracts::grpc::orders::orders_service_client::OrdersServiceClient;
@@ -94,7 +96,13 @@ fn refusal_of(name: &'static str, status: &Status) -> Refusal {
     if status.code() == Code::Cancelled && deadline::remaining().is_zero() {
         return out_of_time(name);
     }
-    let refusal = Refusal::from_status(status);
+    // A status with a cause was made on this side: the call was lost on its way, and nobody knows how far it came.
+    let lost = status.source().is_some();
+    let refusal = if lost {
+        Refusal::new(Reason::Unavailable, Reason::Unavailable.title())
+    } else {
+        Refusal::from_status(status)
+    };
     if refusal.reason.http_status() >= 500 {
         tracing::warn!(call = name, code = ?status.code(), error = error_chain(status), "a call failed");
     }

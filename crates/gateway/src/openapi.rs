@@ -110,15 +110,22 @@ fn add_problems(operation: &mut Operation) {
         let responses = &mut operation.responses.responses;
         responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(problem_response(description)));
     }
-    for (status, response) in &mut operation.responses.responses {
+    for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response
-            && status.starts_with(['4', '5'])
-            && response.content.contains_key("application/json")
-            && !serves_itself
+            && is_problem(response)
         {
             *response = problem_response(&response.description);
         }
     }
+}
+
+/// Whether a handler names a problem as the body: the macro takes every body for `application/json`.
+fn is_problem(response: &Response) -> bool {
+    let json = response.content.get("application/json").and_then(|content| match content {
+        RefOr::T(content) => content.schema.as_ref(),
+        RefOr::Ref(_) => None,
+    });
+    matches!(json, Some(RefOr::Ref(reference)) if reference.ref_location.ends_with("/Problem"))
 }
 
 fn problem_response(description: &str) -> Response {

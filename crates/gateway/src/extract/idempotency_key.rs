@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn a_key_is_visible_ascii_and_bounded() {
         assert!(parse("x".repeat(MAX_LENGTH).as_bytes()).is_ok());
-        for bad in ["".to_owned(), "a b".to_owned(), "ä".to_owned(), "a\tb".to_owned(), "x".repeat(MAX_LENGTH + 1)] {
+        for bad in [String::new(), "a b".to_owned(), "ä".to_owned(), "a\tb".to_owned(), "x".repeat(MAX_LENGTH + 1)] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }

@@ -121,6 +121,16 @@ impl Live {
     }
 }
 
+/// What came of a turn.
+enum Step {
+    /// Frames for the client.
+    Send(Bytes),
+    /// Nothing to show.
+    GoOn,
+    /// No more of this stream.
+    End,
+}
+
 struct InboxStream {
     live: Arc<Live>,
     caller: Caller,
@@ -147,51 +157,56 @@ impl InboxStream {
             if self.live.stop.is_cancelled() || self.live.access.is_revoked(self.caller.user()) {
                 return None;
             }
-            let frames = if self.behind { self.catch_up().await? } else { self.listen().await? };
-            if let Some(frames) = frames {
-                self.heartbeat_at = Instant::now() + HEARTBEAT;
-                return Some(frames);
+            match if self.behind { self.catch_up().await } else { self.listen().await } {
+                Step::Send(frames) => {
+                    self.heartbeat_at = Instant::now() + HEARTBEAT;
+                    return Some(frames);
+                }
+                Step::GoOn => {}
+                Step::End => return None,
             }
         }
     }
 
-    /// Shows a page of what the store has; `None` ends the stream.
-    async fn catch_up(&mut self) -> Option<Option<Bytes>> {
-        let page = self.live.read(&self.caller, self.position, PAGE).await;
-        let page = page.inspect_err(|refusal| {
-            tracing::warn!(reason = refusal.reason.as_str(), "a stream ended because its inbox could not be read");
-        });
-        let page = page.ok()?;
+    /// Shows a page of what the store has.
+    async fn catch_up(&mut self) -> Step {
+        let page = match self.live.read(&self.caller, self.position, PAGE).await {
+            Ok(page) => page,
+            Err(refusal) => {
+                tracing::warn!(reason = refusal.reason.as_str(), "a stream ended because its inbox could not be read");
+                return Step::End;
+            }
+        };
         let shown = self.show(page.items);
         // A page without anything new ends the catching up, whatever the head says: it must not go round for ever.
         self.behind = shown.is_some() && self.position < page.head_seq;
-        Some(shown)
+        shown.map_or(Step::GoOn, Step::Send)
     }
 
-    /// Waits for something to happen; `None` ends the stream.
-    async fn listen(&mut self) -> Option<Option<Bytes>> {
+    /// Waits for something to happen.
+    async fn listen(&mut self) -> Step {
         tokio::select! {
             biased;
-            () = self.live.stop.cancelled() => None,
-            heard = self.subscription.next() => self.hear(heard?),
+            () = self.live.stop.cancelled() => Step::End,
+            heard = self.subscription.next() => heard.map_or(Step::End, |heard| self.hear(heard)),
             () = tokio::time::sleep_until(self.heartbeat_at.min(self.expires_at)) => {
-                (Instant::now() < self.expires_at).then_some(Some(frame::HEARTBEAT))
+                if Instant::now() < self.expires_at { Step::Send(frame::HEARTBEAT) } else { Step::End }
             }
         }
     }
 
-    fn hear(&mut self, heard: Heard) -> Option<Option<Bytes>> {
+    fn hear(&mut self, heard: Heard) -> Step {
         match heard {
             Heard::Message(LiveMessage::Entry { seq, .. }) if seq <= self.position => {}
             Heard::Message(LiveMessage::Entry { seq, frame }) if seq == self.position + 1 => {
                 self.position = seq;
-                return Some(Some(frame));
+                return Step::Send(frame);
             }
             Heard::Message(LiveMessage::Entry { .. }) | Heard::Lagged => self.behind = true,
             // Looked at before the next wait.
             Heard::Message(LiveMessage::AccessChanged) => {}
         }
-        Some(None)
+        Step::GoOn
     }
 
     /// The frames of those entries that come after the position, in one piece.

@@ -12,6 +12,7 @@ mod problems;
 mod revocations;
 mod routes;
 mod start;
+mod stream_timing;
 mod stubs;
 mod wire;
 mod world;

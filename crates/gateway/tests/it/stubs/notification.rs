@@ -20,6 +20,11 @@ impl Notifications {
         Self { script, inboxes: Arc::default() }
     }
 
+    /// Entries of all users.
+    pub(crate) fn len(&self) -> usize {
+        self.inboxes.lock().unwrap().values().map(Vec::len).sum()
+    }
+
     /// Appends an entry, tells nobody, and returns its position.
     pub(crate) fn append(&self, user_id: &str, event: &str, data_json: &str) -> u64 {
         let mut inboxes = self.inboxes.lock().unwrap();

@@ -35,8 +35,8 @@ impl Orders {
     }
 }
 
-fn usd(amount_minor: i64) -> Option<Money> {
-    Some(Money { amount_minor, currency: "USD".to_owned() })
+fn usd(amount_minor: i64) -> Money {
+    Money { amount_minor, currency: "USD".to_owned() }
 }
 
 fn order(status: OrderStatus) -> Order {
@@ -48,10 +48,10 @@ fn order(status: OrderStatus) -> Order {
             sku: "TEA-1".to_owned(),
             name: "Tea".to_owned(),
             quantity: 2,
-            unit_price: usd(500),
-            line_total: usd(1000),
+            unit_price: Some(usd(500)),
+            line_total: Some(usd(1000)),
         }],
-        total: usd(1000),
+        total: Some(usd(1000)),
         version: 3,
         created_at_unix_ms: 1_795_342_148_007,
         updated_at_unix_ms: 1_795_342_149_000,

@@ -1,0 +1,158 @@
+//! What a stream does as time passes and when it is slow: without a server around it, on a clock that the test moves.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use async_trait::async_trait;
+use contracts::grpc::notification::notification_service_server::NotificationServiceServer;
+use contracts::timestamp::{ManualClock, SystemClock};
+use contracts::{Clock as _, Refusal};
+use futures::{Stream, StreamExt as _};
+use gateway::clients::{Channels, Clients};
+use gateway::extract::Access;
+use gateway::live::hub::LiveMessage;
+use gateway::live::memory_hub::CAPACITY;
+use gateway::live::stream::{Live, Start};
+use gateway::live::{MemoryHub, RealtimeHub as _, Revocations, frame};
+use observability::Health;
+use service_kit::Service;
+use service_kit::auth::{KeysUnavailable, UserTokenSigner, VerificationKeys, VerifyingKey, generate_signing_key};
+use service_kit::grpc::client::Neighbour;
+use service_kit::grpc::local;
+use service_kit::grpc::server::Listener;
+use service_kit::host::Host;
+use tokio::time::Instant;
+use tonic::service::Routes;
+
+use crate::stubs::Script;
+use crate::stubs::notification::Notifications;
+use crate::world::{platform, session_id, user_id};
+
+struct OneKey(VerifyingKey);
+
+#[async_trait]
+impl VerificationKeys for OneKey {
+    async fn find(&self, kid: &str) -> Result<Option<VerifyingKey>, KeysUnavailable> {
+        Ok((kid == self.0.kid).then(|| self.0.clone()))
+    }
+}
+
+type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, Refusal>>>>;
+
+struct Bench {
+    inbox: Notifications,
+    hub: MemoryHub,
+    live: Arc<Live>,
+    token: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = ManualClock::starting_at(SystemClock.now());
+        let mut platform = platform(&clock);
+        let signer = UserTokenSigner::new("k1".to_owned(), &generate_signing_key()).unwrap();
+        let verifier = platform.user_tokens_with(Arc::new(OneKey(signer.verifying_key())));
+        let inbox = Notifications::new(Script::default());
+        let (connector, listener) = local::pair();
+        platform.neighbours = HashMap::from([("notification", Neighbour::Local(connector))]);
+        let authenticator = platform.authenticator(&platform.identity("notification"), Arc::clone(&verifier));
+        let routes = Routes::new(NotificationServiceServer::new(inbox.clone()));
+        let service = Service { name: "notification", routes, authenticator, tasks: Vec::new(), checks: Vec::new() };
+        Host::new(platform.stop.clone(), Health::default()).start(service, Listener::Local(listener), "");
+
+        let identity = platform.identity("gateway");
+        let channel = || platform.channel(&identity, "notification").unwrap();
+        let clients = Clients::new(Channels {
+            users: channel(),
+            orders: channel(),
+            inventory: channel(),
+            payment: channel(),
+            notification: channel(),
+        });
+        let revocations = Arc::new(Revocations::new(Arc::new(clock.clone())));
+        revocations.mark_loaded();
+        let hub = MemoryHub::default();
+        let live = Live {
+            hub: Arc::new(hub.clone()),
+            clients,
+            access: Arc::new(Access::new(verifier, revocations)),
+            clock: Arc::new(clock.clone()),
+            stop: platform.stop.clone(),
+        };
+        let token = signer.sign(user_id(), session_id(), &[], clock.now());
+        Self { inbox, hub, live: Arc::new(live), token }
+    }
+
+    async fn open(&self) -> Frames {
+        let caller = self.live.access.verify(&self.token).await.unwrap();
+        let mut frames: Frames = Box::pin(self.live.open(caller, Start::Now).await.unwrap());
+        assert!(next(&mut frames).await.contains("event: connected"));
+        frames
+    }
+
+    fn append(&self) {
+        let seq = self.inbox.append(&user_id().to_string(), "a", "{}");
+        self.hub.publish(user_id(), LiveMessage::Entry { seq, frame: frame::entry("a", seq, "{}") });
+    }
+}
+
+async fn next(frames: &mut Frames) -> String {
+    String::from_utf8(frames.next().await.unwrap().unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_stream_shows_every_30_seconds_that_it_lives_until_its_token_expires() {
+    let bench = Bench::new();
+    let mut frames = bench.open().await;
+    let opened = Instant::now();
+    for beat in 1..30 {
+        assert_eq!(next(&mut frames).await, ": heartbeat\n\n");
+        let late = opened.elapsed().abs_diff(Duration::from_secs(30 * beat));
+        assert!(late < Duration::from_millis(100), "{beat}: {late:?}");
+    }
+    while let Some(frame) = frames.next().await {
+        assert_eq!(frame.unwrap(), ": heartbeat\n\n");
+    }
+    assert!(opened.elapsed().abs_diff(Duration::from_mins(15)) <= Duration::from_secs(2), "{:?}", opened.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_puts_the_next_heartbeat_off() {
+    let bench = Bench::new();
+    let mut frames = bench.open().await;
+    tokio::time::advance(Duration::from_secs(20)).await;
+    bench.append();
+    assert!(next(&mut frames).await.contains("id: 1\n"));
+    let shown = Instant::now();
+    assert_eq!(next(&mut frames).await, ": heartbeat\n\n");
+    assert!(shown.elapsed() >= Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_too_slow_for_the_hub_gets_the_rest_from_the_store_in_order() {
+    let bench = Bench::new();
+    let mut frames = bench.open().await;
+    let last = CAPACITY as u64 * 5;
+    for _ in 0..last {
+        bench.append();
+    }
+    let mut shown = String::new();
+    while !shown.contains(&format!("id: {last}\n")) {
+        shown.push_str(&next(&mut frames).await);
+    }
+    let ids: Vec<u64> =
+        shown.lines().filter_map(|line| line.strip_prefix("id: ")).map(|id| id.parse().unwrap()).collect();
+    assert_eq!(ids, (1..=last).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_leaves_nothing_in_the_hub() {
+    let bench = Bench::new();
+    let frames = bench.open().await;
+    assert_eq!(bench.hub.len(), 1);
+    drop(frames);
+    assert!(bench.hub.is_empty());
+}
