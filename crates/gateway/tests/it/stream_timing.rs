@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use async_trait::async_trait;
 use contracts::grpc::notification::notification_service_server::NotificationServiceServer;
 use contracts::timestamp::{ManualClock, SystemClock};
 use contracts::{Clock as _, Refusal};
@@ -19,7 +18,7 @@ use gateway::live::stream::{Live, Start};
 use gateway::live::{MemoryHub, RealtimeHub as _, Revocations, frame};
 use observability::Health;
 use service_kit::Service;
-use service_kit::auth::{KeysUnavailable, UserTokenSigner, VerificationKeys, VerifyingKey, generate_signing_key};
+use service_kit::auth::{UserTokenSigner, generate_signing_key};
 use service_kit::grpc::client::Neighbour;
 use service_kit::grpc::local;
 use service_kit::grpc::server::Listener;
@@ -29,16 +28,7 @@ use tonic::service::Routes;
 
 use crate::stubs::Script;
 use crate::stubs::notification::Notifications;
-use crate::world::{platform, session_id, user_id};
-
-struct OneKey(VerifyingKey);
-
-#[async_trait]
-impl VerificationKeys for OneKey {
-    async fn find(&self, kid: &str) -> Result<Option<VerifyingKey>, KeysUnavailable> {
-        Ok((kid == self.0.kid).then(|| self.0.clone()))
-    }
-}
+use crate::world::{OneKey, platform, session_id, user_id};
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, Refusal>>>>;
 
@@ -94,9 +84,13 @@ impl Bench {
     }
 
     fn append(&self) {
-        let seq = self.inbox.append(&user_id().to_string(), "a", "{}");
-        self.hub.publish(user_id(), LiveMessage::Entry { seq, frame: frame::entry("a", seq, "{}") });
+        append(&self.inbox, &self.hub);
     }
+}
+
+fn append(inbox: &Notifications, hub: &MemoryHub) {
+    let seq = inbox.append(&user_id().to_string(), "a", "{}");
+    hub.publish(user_id(), LiveMessage::Entry { seq, frame: frame::entry("a", seq, "{}") });
 }
 
 async fn next(frames: &mut Frames) -> String {
@@ -155,4 +149,13 @@ async fn a_stream_that_ends_leaves_nothing_in_the_hub() {
     assert_eq!(bench.hub.len(), 1);
     drop(frames);
     assert!(bench.hub.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_comes_while_the_inbox_is_being_read_is_not_missed() {
+    let bench = Bench::new();
+    let (inbox, hub) = (bench.inbox.clone(), bench.hub.clone());
+    *bench.inbox.after_read.lock().unwrap() = Some(Box::new(move || append(&inbox, &hub)));
+    let mut frames = bench.open().await;
+    assert!(next(&mut frames).await.contains("id: 1\n"));
 }

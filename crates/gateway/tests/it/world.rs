@@ -79,7 +79,8 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-struct OneKey(VerifyingKey);
+/// Verification keys of a single signer.
+pub(crate) struct OneKey(pub(crate) VerifyingKey);
 
 #[async_trait]
 impl VerificationKeys for OneKey {

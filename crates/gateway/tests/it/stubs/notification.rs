@@ -9,15 +9,19 @@ use tonic::{Request, Response, Status};
 
 use super::Script;
 
+/// Runs once, after an inbox was read and before the reader gets the answer.
+type AfterRead = Box<dyn FnOnce() + Send>;
+
 #[derive(Clone)]
 pub(crate) struct Notifications {
     pub(crate) script: Script,
+    pub(crate) after_read: Arc<Mutex<Option<AfterRead>>>,
     inboxes: Arc<Mutex<HashMap<String, Vec<InboxEntry>>>>,
 }
 
 impl Notifications {
     pub(crate) fn new(script: Script) -> Self {
-        Self { script, inboxes: Arc::default() }
+        Self { script, after_read: Arc::default(), inboxes: Arc::default() }
     }
 
     /// Entries of all users.
@@ -53,11 +57,18 @@ impl NotificationService for Notifications {
     async fn list_inbox(&self, request: Request<ListInboxRequest>) -> Result<Response<ListInboxResponse>, Status> {
         self.script.enter("ListInbox", &request).await?;
         let ListInboxRequest { user_id, after_seq, limit } = request.into_inner();
-        let inboxes = self.inboxes.lock().unwrap();
-        let inbox = inboxes.get(&user_id).map_or(&[][..], Vec::as_slice);
-        let limit = if limit == 0 { 100 } else { limit as usize };
-        let items = inbox.iter().filter(|entry| entry.seq > after_seq).take(limit).cloned().collect();
-        Ok(Response::new(ListInboxResponse { items, head_seq: inbox.len() as u64 }))
+        let answer = {
+            let inboxes = self.inboxes.lock().unwrap();
+            let inbox = inboxes.get(&user_id).map_or(&[][..], Vec::as_slice);
+            let limit = if limit == 0 { 100 } else { limit as usize };
+            let items = inbox.iter().filter(|entry| entry.seq > after_seq).take(limit).cloned().collect();
+            ListInboxResponse { items, head_seq: inbox.len() as u64 }
+        };
+        let after_read = self.after_read.lock().unwrap().take();
+        if let Some(after_read) = after_read {
+            after_read();
+        }
+        Ok(Response::new(answer))
     }
     async fn list_notifications(
         &self,
