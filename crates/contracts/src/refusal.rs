@@ -61,6 +61,7 @@ reasons! {
     StaleVersion = "STALE_VERSION", Aborted, 409, "It changed in the meantime", "Read it again and repeat the change.";
     OrderInProgress = "ORDER_IN_PROGRESS", Aborted, 409, "The order with this idempotency key is still being decided", "Wait as `Retry-After` says and repeat with the same key.";
     OutOfStock = "OUT_OF_STOCK", FailedPrecondition, 409, "Not everything is in stock", "Order at most what `missing` says is available.";
+    OrderCancelled = "ORDER_CANCELLED", FailedPrecondition, 409, "The order was cancelled before it was confirmed", "Nothing is charged; what was is given back. Place a new order, with a new idempotency key.";
     StockBelowReserved = "STOCK_BELOW_RESERVED", FailedPrecondition, 409, "More units are reserved than that", "Set at least as many units as are reserved.";
     HoldExpired = "HOLD_EXPIRED", FailedPrecondition, 409, "The hold ran out", "Hold the items again.";
     ReservationClosed = "RESERVATION_CLOSED", FailedPrecondition, 409, "The reservation is in a state that does not allow this", "Read the reservation; its state is final for this request.";

@@ -19,7 +19,7 @@ use crate::shapes::{BadAnswer, Page};
         (status = 201, description = "The confirmed order", body = Order, headers(("Location" = String, description = "Its address"))),
         (status = 202, description = "The order, not yet decided", body = Order, headers(("Location" = String, description = "Where to look"))),
         (status = 402, description = "PAYMENT_DECLINED, with `order_id`", body = ProblemDocument),
-        (status = 409, description = "OUT_OF_STOCK, with `order_id` and `missing`; ORDER_IN_PROGRESS, with `Retry-After`", body = ProblemDocument),
+        (status = 409, description = "OUT_OF_STOCK, with `order_id` and `missing`; ORDER_CANCELLED before it was confirmed, with `order_id`; ORDER_IN_PROGRESS, with `Retry-After`", body = ProblemDocument),
         (status = 422, description = "IDEMPOTENCY_KEY_REUSED", body = ProblemDocument),
     ))]
 pub async fn place(

@@ -4,14 +4,11 @@ use contracts::event_data::OrderStatus;
 use contracts::ids::{OrderId, RefundId};
 
 use crate::application::error::OrderError;
-use crate::application::ordering::Ordering;
+use crate::application::ordering::{Ordering, against_rivals};
 use crate::application::place_order::Outcome;
-use crate::application::ports::{Change, RepositoryError};
+use crate::application::ports::Change;
 use crate::application::saga::{self, LEASE};
 use crate::domain::{IllegalTransition, SagaState};
-
-/// How often a cancellation is tried against a saga that is writing at the same time.
-const ATTEMPTS: usize = 20;
 
 impl Ordering {
     /// Cancels an order. A confirmed one is cancelled at once, its money and goods follow; one that is still being decided
@@ -20,13 +17,7 @@ impl Ordering {
     /// # Errors
     /// [`OrderError::NotFound`]; [`OrderError::Illegal`] once it shipped or ended in another way.
     pub async fn cancel_order(&self, id: OrderId, reason: String) -> Result<Outcome, OrderError> {
-        for _ in 0..ATTEMPTS {
-            match self.try_cancel(id, &reason).await {
-                Err(OrderError::Store(RepositoryError::Conflict)) => {}
-                result => return result,
-            }
-        }
-        Err(RepositoryError::Conflict.into())
+        against_rivals(|| self.try_cancel(id, &reason)).await
     }
 
     async fn try_cancel(&self, id: OrderId, reason: &str) -> Result<Outcome, OrderError> {
@@ -40,7 +31,9 @@ impl Ordering {
                 self.repository.save(Change { order: None, saga }).await?;
                 Ok(Outcome { order, decided: false })
             }
-            OrderStatus::Confirmed if saga.state() == SagaState::Refunding => Err(OrderError::BeingRefunded),
+            OrderStatus::Confirmed if saga.state() == SagaState::Refunding => {
+                Err(OrderError::BeingRefunded { wanted: OrderStatus::Cancelled })
+            }
             OrderStatus::Confirmed => {
                 let event = order.cancel(reason.to_owned(), now)?;
                 let refund_id = RefundId::from_uuid(self.ids.new_uuid());

@@ -1,6 +1,7 @@
 //! What the use cases refuse.
 
 use contracts::Sku;
+use contracts::event_data::OrderStatus;
 
 use crate::application::ports::{NeighbourError, RepositoryError};
 use crate::domain::{DraftError, IllegalTransition, MissingItem, Order, PlaceError};
@@ -48,12 +49,21 @@ pub enum OrderError {
         /// In the provider's words.
         reason: String,
     },
+    /// It was cancelled before it was confirmed.
+    #[error("the order was cancelled before it was confirmed")]
+    Cancelled {
+        /// The cancelled order.
+        order: Box<Order>,
+    },
     /// The order's state does not allow it.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
     /// Its saga is giving the money back: the order's fate is sealed.
     #[error("the order is being refunded")]
-    BeingRefunded,
+    BeingRefunded {
+        /// What the order can't become meanwhile.
+        wanted: OrderStatus,
+    },
     /// The order store.
     #[error("the order could not be read or written")]
     Store(#[from] RepositoryError),

@@ -1,9 +1,10 @@
 //! Shipping and delivering.
 
+use contracts::event_data::OrderStatus;
 use contracts::ids::OrderId;
 
 use crate::application::error::OrderError;
-use crate::application::ordering::Ordering;
+use crate::application::ordering::{Ordering, against_rivals};
 use crate::application::ports::Change;
 use crate::application::saga;
 use crate::domain::{IllegalTransition, Order, OrderEvent, SagaState};
@@ -15,7 +16,7 @@ impl Ordering {
     /// [`OrderError::NotFound`], [`OrderError::Illegal`], [`OrderError::BeingRefunded`].
     pub async fn ship_order(&self, id: OrderId) -> Result<Order, OrderError> {
         let now = self.clock.now();
-        self.fulfil(id, |order| order.ship(now)).await
+        against_rivals(|| self.try_fulfil(id, OrderStatus::Shipped, |order| order.ship(now))).await
     }
 
     /// Marks a shipped order as arrived.
@@ -24,23 +25,23 @@ impl Ordering {
     /// As [`Ordering::ship_order`].
     pub async fn deliver_order(&self, id: OrderId) -> Result<Order, OrderError> {
         let now = self.clock.now();
-        self.fulfil(id, |order| order.deliver(now)).await
+        against_rivals(|| self.try_fulfil(id, OrderStatus::Delivered, |order| order.deliver(now))).await
     }
 
-    async fn fulfil(
+    async fn try_fulfil(
         &self,
         id: OrderId,
-        verb: impl FnOnce(&mut Order) -> Result<OrderEvent, IllegalTransition> + Send,
+        to: OrderStatus,
+        verb: impl Fn(&mut Order) -> Result<OrderEvent, IllegalTransition> + Send,
     ) -> Result<Order, OrderError> {
         let (mut order, mut saga) = self.repository.find_with_saga(id).await?.ok_or(OrderError::NotFound)?;
         if saga.state() == SagaState::Refunding {
-            return Err(OrderError::BeingRefunded);
+            return Err(OrderError::BeingRefunded { wanted: to });
         }
         let event = verb(&mut order)?;
-        let status = event.data.status;
         saga.next_version();
         self.repository.save(Change { order: Some((order.clone(), event)), saga }).await?;
-        saga::count_order(status);
+        saga::count_order(to);
         Ok(order)
     }
 }

@@ -1,12 +1,17 @@
 //! What all use cases of this service share.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use contracts::{Clock, IdGenerator};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use crate::application::ports::{Inventory, OrderRepository, Payments};
+use crate::application::error::OrderError;
+use crate::application::ports::{Inventory, OrderRepository, Payments, RepositoryError};
+
+/// How often a change is tried against others that are writing at the same time.
+const ATTEMPTS: usize = 20;
 
 /// The ports of the service, the name of this instance, and the sagas it runs.
 #[derive(Clone)]
@@ -27,4 +32,22 @@ pub struct Ordering {
     pub running: TaskTracker,
     /// Rung when a saga became due earlier than was known.
     pub due: Arc<Notify>,
+}
+
+/// Makes a change that others, the order's own saga among them, may outrun: each attempt reads anew and judges by what
+/// it finds.
+///
+/// # Errors
+/// Those of an attempt; `Conflict` only if every single one was outrun.
+pub(super) async fn against_rivals<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, OrderError>
+where
+    F: Future<Output = Result<T, OrderError>>,
+{
+    for _ in 0..ATTEMPTS {
+        match attempt().await {
+            Err(OrderError::Store(RepositoryError::Conflict)) => {}
+            result => return result,
+        }
+    }
+    Err(RepositoryError::Conflict.into())
 }

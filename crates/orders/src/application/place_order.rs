@@ -133,6 +133,7 @@ fn answer(order: Order, saga: &Saga) -> Result<Outcome, OrderError> {
     match order.status() {
         OrderStatus::Pending if saga.parts().payment_unknown => Ok(Outcome { order, decided: false }),
         OrderStatus::Pending => Err(OrderError::InProgress),
+        OrderStatus::Cancelled if !order.was_confirmed() => Err(OrderError::Cancelled { order: Box::new(order) }),
         _ => Ok(Outcome { order, decided: true }),
     }
 }

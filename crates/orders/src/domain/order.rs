@@ -224,6 +224,16 @@ impl Order {
         self.version
     }
 
+    /// Whether it is or ever was confirmed.
+    pub const fn was_confirmed(&self) -> bool {
+        match self.status {
+            OrderStatus::Draft | OrderStatus::Pending | OrderStatus::Rejected => false,
+            OrderStatus::Confirmed | OrderStatus::Shipped | OrderStatus::Delivered | OrderStatus::Refunded => true,
+            // Straight from pending, cancelling is the second change; by way of confirmed, the third.
+            OrderStatus::Cancelled => self.version > 2,
+        }
+    }
+
     /// Why it was rejected, cancelled or refunded.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()

@@ -177,3 +177,49 @@ async fn an_order_that_costs_nothing_is_confirmed_without_a_charge_and_cancelled
     assert!(world.payments.captured.lock().unwrap().is_empty());
     assert_eq!(world.inventory.available(&sku("FREE")), STOCK);
 }
+
+#[tokio::test]
+async fn an_order_cancelled_before_it_was_confirmed_is_no_success_and_one_cancelled_later_was() {
+    let world = World::new();
+    let early = world.ordering.place_order(request(1, "card_timeout_captured", Some("early"))).await.unwrap().order;
+    world.ordering.cancel_order(early.id(), "changed my mind".to_owned()).await.unwrap();
+    *world.payments.settled.lock().unwrap() = true;
+    world.settle().await;
+    let answer = world.ordering.place_order(request(1, "card_timeout_captured", Some("early"))).await;
+    let Err(OrderError::Cancelled { order }) = answer else { panic!("{answer:?}") };
+    assert_eq!((order.id(), order.status()), (early.id(), OrderStatus::Cancelled));
+
+    let late = world.ordering.place_order(request(1, "card_ok", Some("late"))).await.unwrap().order;
+    world.ordering.cancel_order(late.id(), "changed my mind".to_owned()).await.unwrap();
+    world.settle().await;
+    let again = world.ordering.place_order(request(1, "card_ok", Some("late"))).await.unwrap();
+    assert_eq!((again.order.id(), again.order.status(), again.decided), (late.id(), OrderStatus::Cancelled, true));
+}
+
+#[tokio::test]
+async fn refunds_asked_for_at_once_are_one_refund_and_no_error() {
+    let world = World::new();
+    for _ in 0..5 {
+        // Not settled: the saga that takes the goods off the shelf is still writing, too.
+        let order = world.ordering.place_order(request(1, "card_ok", None)).await.unwrap().order;
+        let refunds = (0..8).map(|_| world.ordering.refund_order(order.id(), "broken".to_owned()));
+        for refund in futures::future::join_all(refunds).await {
+            refund.unwrap();
+        }
+        world.settle().await;
+        assert_eq!(world.status(order.id()).await, OrderStatus::Refunded);
+    }
+}
+
+#[tokio::test]
+async fn an_order_shipped_by_several_at_once_ships_once_and_the_others_hear_why_not() {
+    let world = World::new();
+    for _ in 0..5 {
+        let order = world.ordering.place_order(request(1, "card_ok", None)).await.unwrap().order;
+        let ships = futures::future::join_all((0..8).map(|_| world.ordering.ship_order(order.id()))).await;
+        assert_eq!(ships.iter().filter(|ship| ship.is_ok()).count(), 1, "{ships:?}");
+        let others: Vec<_> = ships.into_iter().filter_map(Result::err).collect();
+        assert!(others.iter().all(|error| matches!(error, OrderError::Illegal(_))), "{others:?}");
+        world.settle().await;
+    }
+}

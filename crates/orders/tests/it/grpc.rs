@@ -12,7 +12,7 @@ use service_kit::auth::{Caller, UserCaller};
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-use crate::helpers::{World, start_of_time, user};
+use crate::helpers::{Fault, World, start_of_time, user};
 
 fn as_user<T>(n: u128, roles: &[Role], message: T) -> Request<T> {
     let mut request = Request::new(message);
@@ -164,4 +164,24 @@ async fn pages_follow_their_cursor_and_a_bad_one_is_refused() {
         let list = wire::ListOrdersRequest { limit, cursor: cursor.to_owned(), ..Default::default() };
         assert_eq!(refused(api.list_orders(as_user(1, &[], list)).await).fields[0].field, field);
     }
+}
+
+#[tokio::test]
+async fn what_a_refund_under_way_forbids_is_refused_in_the_words_of_what_was_asked() {
+    let world = World::new();
+    let api = OrdersApi(world.ordering.clone());
+    let order_id = an_order(&api, 1).await.id;
+    world.settle().await;
+    // The money can't be given back now, so the order stays as it is.
+    world.payments.faults.0.lock().unwrap().extend([Fault::Before; 3]);
+    let refund = wire::RefundOrderRequest { order_id: order_id.clone(), reason: String::new() };
+    let outcome = api.refund_order(as_user(1, &[Role::Support], refund)).await.unwrap().into_inner();
+    assert!(!outcome.decided);
+    let ship = wire::ShipOrderRequest { order_id: order_id.clone() };
+    assert_eq!(refused(api.ship_order(as_user(1, &[Role::Admin], ship)).await).reason, Reason::OrderNotShippable);
+    let deliver = wire::DeliverOrderRequest { order_id: order_id.clone() };
+    let refusal = refused(api.deliver_order(as_user(1, &[Role::Admin], deliver)).await);
+    assert_eq!(refusal.reason, Reason::OrderNotDeliverable);
+    let cancel = wire::CancelOrderRequest { order_id, reason: String::new() };
+    assert_eq!(refused(api.cancel_order(as_user(1, &[], cancel)).await).reason, Reason::OrderNotCancellable);
 }

@@ -35,8 +35,11 @@ impl From<OrderError> for Refusal {
             OrderError::Declined { order, reason } => {
                 Self::new(Reason::PaymentDeclined, reason).with("order_id", order.id())
             }
+            OrderError::Cancelled { order } => {
+                Self::new(Reason::OrderCancelled, Reason::OrderCancelled.title()).with("order_id", order.id())
+            }
             OrderError::Illegal(transition) => illegal(transition),
-            OrderError::BeingRefunded => Self::new(Reason::OrderNotCancellable, "the order is being refunded"),
+            OrderError::BeingRefunded { wanted } => Self::new(reason_against(wanted), "the order is being refunded"),
             OrderError::Store(error) => store(&error),
             OrderError::Neighbour(error) => neighbour(&error),
         }
@@ -58,7 +61,12 @@ pub(super) fn of_placing(error: OrderError, requested: &[Sku]) -> Refusal {
 }
 
 fn illegal(transition: IllegalTransition) -> Refusal {
-    let reason = match transition.to {
+    Refusal::new(reason_against(transition.to), transition.to_string())
+}
+
+/// Why an order can't become this.
+fn reason_against(wanted: OrderStatus) -> Reason {
+    match wanted {
         OrderStatus::Cancelled => Reason::OrderNotCancellable,
         OrderStatus::Shipped => Reason::OrderNotShippable,
         OrderStatus::Delivered => Reason::OrderNotDeliverable,
@@ -66,8 +74,7 @@ fn illegal(transition: IllegalTransition) -> Refusal {
         OrderStatus::Draft | OrderStatus::Pending | OrderStatus::Confirmed | OrderStatus::Rejected => {
             Reason::StaleVersion
         }
-    };
-    Refusal::new(reason, transition.to_string())
+    }
 }
 
 fn store(error: &RepositoryError) -> Refusal {
