@@ -95,7 +95,7 @@ pub async fn build(
     let (server, address) = bind(settings, &clients, access, live, health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let realtime = Arc::new(RealtimeConsumer { hub, revocations: Arc::clone(&revocations) });
-    let consume = consumer::subscribe(Arc::clone(&bus), realtime, platform.stop.clone()).await?;
+    let consume = consumer::subscribe(&bus, realtime, platform.stop.clone()).await?;
     Ok(Gateway {
         address,
         server,

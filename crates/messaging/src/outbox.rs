@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use contracts::Event;
 use rusqlite::Connection;
 use sqlite::{Database, Migration, StoreError};
@@ -29,7 +30,26 @@ pub const SCHEMA: Migration = Migration {
     ",
 };
 
-/// An event log with its outbox, in the database of a service.
+/// What the relay needs of an outbox, whatever it is kept in.
+#[async_trait]
+pub trait OutboxSource: Send + Sync {
+    /// The oldest unpublished events, in the order they were appended, with what [`OutboxSource::mark_published`] knows
+    /// them by. Of an aggregate, none before an earlier unpublished one.
+    async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, OutboxError>;
+
+    /// Takes published events out of the outbox; the log keeps them. Marking twice is no error.
+    async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError>;
+
+    /// Waits until something may have been appended since the last call.
+    async fn appended(&self);
+}
+
+/// The outbox could not be read or written; safe to try again.
+#[derive(Debug, thiserror::Error)]
+#[error("the outbox is not available")]
+pub struct OutboxError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// An event log with its outbox, in the SQLite database of a service.
 #[derive(Clone)]
 pub struct SqliteOutbox {
     database: Database,
@@ -58,14 +78,11 @@ impl SqliteOutbox {
         }
         result
     }
+}
 
-    /// Waits until something was appended since the last call.
-    pub(crate) async fn appended(&self) {
-        self.appended.notified().await;
-    }
-
-    /// The oldest unpublished events.
-    pub(crate) async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, StoreError> {
+#[async_trait]
+impl OutboxSource for SqliteOutbox {
+    async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, OutboxError> {
         self.database
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(
@@ -83,10 +100,10 @@ impl SqliteOutbox {
                 Ok(pending)
             })
             .await
+            .map_err(|error: StoreError| OutboxError(Box::new(error)))
     }
 
-    /// Takes published events out of the outbox; the log keeps them.
-    pub(crate) async fn mark_published(&self, positions: Vec<i64>) -> Result<(), StoreError> {
+    async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError> {
         self.database
             .write(move |connection| {
                 let mut delete = connection.prepare_cached("DELETE FROM outbox WHERE position = ?1")?;
@@ -96,6 +113,11 @@ impl SqliteOutbox {
                 Ok(())
             })
             .await
+            .map_err(|error: StoreError| OutboxError(Box::new(error)))
+    }
+
+    async fn appended(&self) {
+        self.appended.notified().await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::EventBus;
-use crate::outbox::SqliteOutbox;
+use crate::outbox::OutboxSource;
 
 /// Most events published in one step.
 const BATCH: usize = 128;
@@ -20,7 +20,7 @@ const RETRY_WAIT: Duration = Duration::from_millis(500);
 ///
 /// An event is taken out of the outbox only after the broker confirmed it; after a crash in between it is published
 /// again, which consumers recognise by its id.
-pub async fn run(outbox: SqliteOutbox, bus: Arc<dyn EventBus>, stop: CancellationToken) {
+pub async fn run(outbox: impl OutboxSource, bus: Arc<dyn EventBus>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let published = match publish_batch(&outbox, bus.as_ref()).await {
             Ok(published) => published,
@@ -41,7 +41,7 @@ pub async fn run(outbox: SqliteOutbox, bus: Arc<dyn EventBus>, stop: Cancellatio
 }
 
 async fn publish_batch(
-    outbox: &SqliteOutbox,
+    outbox: &impl OutboxSource,
     bus: &dyn EventBus,
 ) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
     let pending = outbox.pending(BATCH).await?;

@@ -1,13 +1,11 @@
 //! What the gateway does with events: entries go to the streams of their user, revocations to the list, at once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::Event;
 use contracts::event_data::{InboxAppended, UserEvent, event_type};
-use messaging::bus::Deliveries;
-use messaging::{BusError, ConsumeError, EventBus, EventHandler, Subscription, consumer};
-use observability::logs::error_chain;
+use messaging::{BusError, ConsumeError, Consumer, EventBus, EventHandler, Subscription};
 use service_kit::BackgroundTask;
 use tokio_util::sync::CancellationToken;
 
@@ -72,40 +70,13 @@ fn read<'a, T: serde::Deserialize<'a>>(event: &'a Event) -> Result<T, ConsumeErr
 /// # Errors
 /// When the bus can't be reached.
 pub async fn subscribe(
-    bus: Arc<dyn EventBus>,
+    bus: &Arc<dyn EventBus>,
     handler: Arc<RealtimeConsumer>,
     stop: CancellationToken,
 ) -> Result<BackgroundTask, BusError> {
-    let first = bus.subscribe(Subscription::new(QUEUE, BINDINGS)).await?;
-    let first = Arc::new(Mutex::new(Some(first)));
+    let consumer = Consumer::declare(bus, Subscription::new(QUEUE, BINDINGS)).await?;
     Ok(BackgroundTask::new("gateway.realtime consumer", move || {
-        let (bus, handler, stop) = (Arc::clone(&bus), Arc::clone(&handler), stop.clone());
-        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        async move {
-            if let Some(deliveries) = take_or_subscribe(first, bus.as_ref(), &stop).await {
-                consumer::run(deliveries, handler, stop).await;
-            }
-        }
+        let handler: Arc<dyn EventHandler> = handler.clone();
+        Arc::clone(&consumer).run(handler, stop.clone())
     }))
-}
-
-/// The first subscription, or a new one when the task was started again after a panic.
-async fn take_or_subscribe(
-    first: Option<Box<dyn Deliveries>>,
-    bus: &dyn EventBus,
-    stop: &CancellationToken,
-) -> Option<Box<dyn Deliveries>> {
-    if first.is_some() {
-        return first;
-    }
-    while !stop.is_cancelled() {
-        match bus.subscribe(Subscription::new(QUEUE, BINDINGS)).await {
-            Ok(deliveries) => return Some(deliveries),
-            Err(error) => {
-                tracing::warn!(error = error_chain(&error), "event bus failed, trying again");
-                let _ = tokio::time::timeout(std::time::Duration::from_millis(500), stop.cancelled()).await;
-            }
-        }
-    }
-    None
 }
