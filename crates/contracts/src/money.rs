@@ -62,8 +62,8 @@ pub struct Money {
     currency: Currency,
 }
 
+/// Unknown fields are ignored: a newer publisher's event must stay readable. The gateway is strict by itself.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct MoneyJson {
     amount_minor: i64,
     currency: String,

@@ -78,6 +78,8 @@ async fn every_field_at_fault_is_named_at_once() {
     ];
     assert_eq!(fields, expected);
     assert_eq!(refused(api.place_order(as_user(1, &[], place(&[], "card_ok"))).await).fields[0].field, "/items");
+    let many = refused(api.place_order(as_user(1, &[], place(&[("", 0); 100], "card_ok"))).await);
+    assert_eq!(many.fields.len(), 16, "a refusal stays small enough to travel");
     let unknown = refused(api.place_order(as_user(1, &[], place(&[("A", 1), ("NOPE", 1)], "card_ok"))).await);
     assert_eq!(unknown.fields[0].field, "/items/1/sku");
     assert!(world.inventory.reservations.lock().unwrap().is_empty());

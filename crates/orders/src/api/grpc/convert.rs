@@ -13,6 +13,8 @@ use crate::domain::MAX_LINES;
 
 const DEFAULT_PAGE: usize = 20;
 const MAX_PAGE: u32 = 100;
+/// Most fields named in one refusal: it travels in a header, and nobody reads more.
+pub(super) const MAX_VIOLATIONS: usize = 16;
 
 /// A malformed id is the id of no order.
 pub(super) fn order_id(text: &str) -> Result<OrderId, Refusal> {
@@ -85,6 +87,7 @@ pub(super) fn place_order(user_id: UserId, request: wire::PlaceOrderRequest) -> 
         refusal = refusal.with_field("Idempotency-Key", "must be 1 to 255 visible ASCII characters");
     }
     if !refusal.fields.is_empty() {
+        refusal.fields.truncate(MAX_VIOLATIONS);
         return Err(refusal);
     }
     Ok(PlaceOrder {

@@ -5,6 +5,7 @@ use contracts::{Reason, Refusal, Sku};
 use observability::logs::error_chain;
 
 use super::RETRY_AFTER;
+use super::convert::MAX_VIOLATIONS;
 use crate::application::OrderError;
 use crate::application::ports::{NeighbourError, RepositoryError};
 use crate::domain::{IllegalTransition, PlaceError};
@@ -49,13 +50,14 @@ impl From<OrderError> for Refusal {
 /// The same, with pointers to the lines of the request.
 pub(super) fn of_placing(error: OrderError, requested: &[Sku]) -> Refusal {
     match error {
-        OrderError::UnknownProducts(unknown) => requested
-            .iter()
-            .enumerate()
-            .filter(|(_, sku)| unknown.contains(sku))
-            .fold(Refusal::new(Reason::InvalidRequest, "some products do not exist"), |refusal, (index, sku)| {
-                refusal.with_field(format!("/items/{index}/sku"), format!("there is no product {sku}"))
-            }),
+        OrderError::UnknownProducts(unknown) => {
+            requested.iter().enumerate().filter(|(_, sku)| unknown.contains(sku)).take(MAX_VIOLATIONS).fold(
+                Refusal::new(Reason::InvalidRequest, "some products do not exist"),
+                |refusal, (index, sku)| {
+                    refusal.with_field(format!("/items/{index}/sku"), format!("there is no product {sku}"))
+                },
+            )
+        }
         other => other.into(),
     }
 }
