@@ -32,7 +32,7 @@ pub async fn list(
     let message = ListProductsRequest {
         search: query.search.unwrap_or_default(),
         tags: query.tags,
-        limit: query.limit.unwrap_or_default(),
+        limit: query.limit.to_wire(),
         cursor: query.cursor.unwrap_or_default(),
     };
     let page = call("inventory.ListProducts", clients.inventory().list_products(message)).await?;

@@ -22,7 +22,7 @@ pub async fn list(
 ) -> Result<HttpResponse, Problem> {
     let request = caller.request(ListNotificationsRequest {
         unread_only: query.unread.unwrap_or_default(),
-        limit: query.limit.unwrap_or_default(),
+        limit: query.limit.to_wire(),
         cursor: query.cursor.unwrap_or_default(),
     })?;
     let page = call("notification.ListNotifications", clients.notification().list_notifications(request)).await?;

@@ -23,7 +23,7 @@ pub async fn list(
 ) -> Result<HttpResponse, Problem> {
     let request = caller.request(ListUsersRequest {
         search: query.search.unwrap_or_default(),
-        limit: query.limit.unwrap_or_default(),
+        limit: query.limit.to_wire(),
         cursor: query.cursor.unwrap_or_default(),
     })?;
     let page = call("users.ListUsers", clients.users().list_users(request)).await?;

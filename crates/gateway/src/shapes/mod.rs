@@ -13,7 +13,7 @@ pub mod product;
 pub mod user;
 
 pub use money::Money;
-pub use page::Page;
+pub use page::{Page, PageLimit};
 
 use contracts::{Reason, Refusal};
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{BadAnswer, raw_json};
+use super::{BadAnswer, PageLimit, raw_json};
 
 /// Something the user should know.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,8 +56,8 @@ impl TryFrom<notification::Notification> for Notification {
 #[into_params(parameter_in = Query)]
 pub struct NotificationQuery {
     /// Notifications on a page, 1 to 100.
-    #[param(maximum = 100)]
-    pub limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    pub limit: PageLimit,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
     /// Only those not read.

@@ -6,7 +6,7 @@ use contracts::grpc::orders;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{BadAnswer, Money};
+use super::{BadAnswer, Money, PageLimit};
 
 /// The states of an order, as the API names them.
 const STATUSES: &str = "draft, pending, confirmed, shipped, delivered, rejected, cancelled or refunded";
@@ -219,8 +219,8 @@ pub struct Nothing {}
 #[into_params(parameter_in = Query)]
 pub struct OrderQuery {
     /// Orders on a page, 1 to 100.
-    #[param(maximum = 100)]
-    pub limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    pub limit: PageLimit,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
     /// Comma-separated; orders in any of these states.
@@ -250,7 +250,7 @@ impl OrderQuery {
         orders::ListOrdersRequest {
             user_id: self.user_id,
             statuses: self.status.into_iter().map(|StatusName(status)| status_of_wire(status).into()).collect(),
-            limit: self.limit.unwrap_or_default(),
+            limit: self.limit.to_wire(),
             cursor: self.cursor.unwrap_or_default(),
         }
     }

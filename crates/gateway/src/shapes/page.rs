@@ -1,6 +1,6 @@
 //! Lists.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// One page of a list.
@@ -21,5 +21,42 @@ impl<T> Page<T> {
     pub fn of<M, E>(items: Vec<M>, next_cursor: String, convert: impl FnMut(M) -> Result<T, E>) -> Result<Self, E> {
         let items = items.into_iter().map(convert).collect::<Result<_, _>>()?;
         Ok(Self { items, next_cursor: super::non_empty(next_cursor) })
+    }
+}
+
+/// The most that a page holds.
+const MAX_LIMIT: u32 = 100;
+
+/// How many items a page may have; the service's default unless the caller says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PageLimit(u32);
+
+impl PageLimit {
+    /// For a message, in which 0 asks for the default.
+    pub const fn to_wire(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<String> for PageLimit {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+        limit.map(Self).ok_or_else(|| format!("must be a whole number from 1 to {MAX_LIMIT}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_holds_at_least_one_and_at_most_a_hundred() {
+        for (text, limit) in [("1", Some(1)), ("100", Some(100)), ("0", None), ("101", None), ("-1", None), ("", None)]
+        {
+            assert_eq!(PageLimit::try_from(text.to_owned()).ok().map(PageLimit::to_wire), limit, "{text:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use contracts::grpc::inventory;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{BadAnswer, Money};
+use super::{BadAnswer, Money, PageLimit};
 
 /// Something to buy.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,8 +59,8 @@ pub struct ProductQuery {
     #[param(explode = false, example = json!(["tea"]))]
     pub tags: Vec<String>,
     /// Products on a page, 1 to 100.
-    #[param(maximum = 100)]
-    pub limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    pub limit: PageLimit,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
 }

@@ -5,6 +5,8 @@ use contracts::grpc::users;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::PageLimit;
+
 /// An account.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct User {
@@ -80,8 +82,8 @@ pub struct UserQuery {
     /// Part of the email or the name, in any case.
     pub search: Option<String>,
     /// Users on a page, 1 to 100.
-    #[param(maximum = 100)]
-    pub limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    pub limit: PageLimit,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
 }
