@@ -104,9 +104,10 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, InvalidFilter> {
         .collect::<Vec<_>>()
         .join(",");
     // Libraries speak at their own level; below INFO only Souk's own lines are wanted unless a library is named.
-    let quiet = ["h2", "hyper", "hyper_util", "tower", "tonic", "actix_server", "actix_http", "mio", "reqwest"];
+    let quiet = ["h2", "hyper", "hyper_util", "tower", "tonic", "actix_server", "mio", "reqwest"];
     let base = quiet.iter().map(|name| format!("{name}=warn")).collect::<Vec<_>>().join(",");
-    EnvFilter::try_new(format!("{base},{directives}")).map_err(|_| invalid())
+    // To it every caller who sends what is no HTTP is an error; an error in Souk's log is something to look into.
+    EnvFilter::try_new(format!("{base},actix_http=off,{directives}")).map_err(|_| invalid())
 }
 
 struct Lines {
@@ -290,6 +291,18 @@ mod tests {
         }
         for bad in ["", "loud", "inof", "orders=loud"] {
             assert!(check_filter(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_callers_send_that_is_no_http_is_no_error_of_ours_unless_the_library_is_named() {
+        for (filter, heard) in [("info", false), ("trace", false), ("info,actix_http=error", true)] {
+            let subscriber = tracing_subscriber::registry().with(parse_filter(filter).unwrap());
+            tracing::subscriber::with_default(subscriber, || {
+                let enabled = tracing::enabled!(target: "actix_http::h1::dispatcher", Level::ERROR);
+                assert_eq!(enabled, heard, "{filter}");
+                assert!(tracing::enabled!(target: "gateway", Level::ERROR), "{filter}");
+            });
         }
     }
 
