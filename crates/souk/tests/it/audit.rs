@@ -153,3 +153,50 @@ impl Stores {
         self.count("sandbox", "SELECT coalesce(sum(times_asked - 1), 0) FROM charges")
     }
 }
+
+/// Plants one disagreement after the other in stores that agree, and has each of them found.
+#[tokio::test]
+async fn the_audit_finds_what_was_planted() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let client = reqwest::Client::new();
+    let souk = crate::process::Souk::start(folder.path()).await;
+    let token = souk.register(&client, "audited").await;
+    let body = serde_json::json!({ "items": [{ "sku": "TEA-MINT-100", "quantity": 2 }], "payment_method": "card_ok" });
+    let placed = client.post(souk.url("/api/orders")).bearer_auth(&token).json(&body).send().await.unwrap();
+    assert_eq!(placed.status(), 201);
+    let stores = Stores::of(folder.path());
+    crate::process::eventually("everything owed is done", crate::process::PATIENCE, || stores.settled()).await;
+    souk.stop().await;
+    assert_eq!(stores.disagreements(), Vec::<String>::new());
+
+    for (expected, store, sql) in [
+        ("every order has ended", "orders", "UPDATE orders SET status = 'pending'"),
+        ("confirmed orders and captured payments", "orders", "UPDATE orders SET status = 'cancelled'"),
+        ("captured payments", "payment", "UPDATE payments SET status = 'declined'"),
+        ("money kept by the provider", "sandbox", "DELETE FROM charges"),
+        ("committed reservations", "inventory", "UPDATE reservations SET status = 'pinned'"),
+        ("confirmed and notified", "notification", "DELETE FROM notifications"),
+        ("more or less than once", "notification", "DELETE FROM inbox_entries WHERE event = 'notification'"),
+        ("an inbox has gaps", "notification", "DELETE FROM inbox_entries WHERE seq = 1"),
+        ("stock is still reserved", "inventory", "UPDATE stock SET reserved = 1 WHERE on_hand > 1"),
+        ("on hand + committed", "inventory", "UPDATE stock SET on_hand = on_hand + 1"),
+        ("versions have gaps", "orders", "UPDATE orders SET version = 7"),
+        (
+            "dead letter",
+            "broker",
+            "INSERT INTO messages (queue, body, available_at, last_error) VALUES ('a.dead', '', 0, 'x')",
+        ),
+    ] {
+        let tampered = tempfile::TempDir::new().unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), tampered.path().join(entry.file_name())).unwrap();
+            }
+        }
+        let connection = Connection::open(tampered.path().join(format!("{store}.db"))).unwrap();
+        connection.execute_batch(sql).unwrap();
+        let found = Stores::of(tampered.path()).disagreements();
+        assert!(found.iter().any(|line| line.contains(expected)), "{sql}: {found:?}");
+    }
+}
