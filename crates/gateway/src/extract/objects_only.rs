@@ -1,7 +1,8 @@
-//! A reader that takes objects for structs, and nothing else.
+//! A reader that takes objects for structs, and nothing else; and `null` for nothing.
 //!
 //! serde lets an array stand for a struct, its elements for the fields in their order; the API does not: the order of
-//! fields in the code is no contract.
+//! fields in the code is no contract. Nor does it let `null` stand for a field left out: in a change it would read as
+//! "take it away" and do nothing.
 
 use std::fmt;
 
@@ -32,11 +33,15 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectsOnly<D> {
         self.0.deserialize_map(ObjectsOnly(visitor))
     }
 
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        visitor.visit_some(self)
+    }
+
     forward! {
         deserialize_any() deserialize_bool() deserialize_i8() deserialize_i16() deserialize_i32() deserialize_i64()
         deserialize_i128() deserialize_u8() deserialize_u16() deserialize_u32() deserialize_u64() deserialize_u128()
         deserialize_f32() deserialize_f64() deserialize_char() deserialize_str() deserialize_string()
-        deserialize_bytes() deserialize_byte_buf() deserialize_option() deserialize_unit()
+        deserialize_bytes() deserialize_byte_buf() deserialize_unit()
         deserialize_unit_struct(name: &'static str) deserialize_newtype_struct(name: &'static str) deserialize_seq()
         deserialize_tuple(length: usize) deserialize_tuple_struct(name: &'static str, length: usize) deserialize_map()
         deserialize_enum(name: &'static str, variants: &'static [&'static str]) deserialize_identifier()

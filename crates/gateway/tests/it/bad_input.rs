@@ -158,6 +158,25 @@ async fn fields_of_the_wrong_type_are_named() {
 }
 
 #[tokio::test]
+async fn null_is_no_way_to_leave_a_field_out() {
+    let world = World::new().await;
+    let asked = world.script.calls_for_requests().len();
+    let order = json!({"items": [{"sku": "A", "quantity": 1}], "payment_method": "card_ok", "note": null});
+    for (method, path, body, pointer) in [
+        (Method::POST, "/api/orders".to_owned(), order, "/note"),
+        (Method::POST, format!("/api/orders/{ORDER}/cancel"), json!({"reason": null}), "/reason"),
+        (Method::PATCH, "/api/products/A".to_owned(), json!({"name": "A", "tags": null}), "/tags"),
+        (Method::PUT, "/api/products/A/stock".to_owned(), json!({"on_hand": 1, "reason": null}), "/reason"),
+        (Method::PATCH, "/api/users/me".to_owned(), json!({"name": null}), "/name"),
+    ] {
+        let response = world.request(method, &path).bearer_auth(world.token()).json(&body).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path} {body}");
+        assert_eq!(problem(response).await["errors"][0]["pointer"], pointer, "{path}");
+    }
+    assert_eq!(world.script.calls_for_requests().len(), asked);
+}
+
+#[tokio::test]
 async fn ids_that_are_none_name_nothing() {
     let world = World::new().await;
     for (path, expected) in [
