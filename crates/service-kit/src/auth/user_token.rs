@@ -15,7 +15,7 @@ use super::caller::UserCaller;
 use super::keys::{KeysUnavailable, VerificationKeys, VerifyingKey};
 use super::{ISSUER, crypto};
 
-/// Life of an access token (design: Gateway, Tokens).
+/// Life of an access token (docs/adr/0005).
 pub const ACCESS_TOKEN_TTL: Duration = Duration::from_mins(15);
 /// `typ` of an access token (RFC 9068 §2.1).
 const TOKEN_TYPE: &str = "at+jwt";

@@ -1,4 +1,4 @@
-//! Reads the stores themselves, not the services' word, and says what does not add up (design: Checkout, invariants).
+//! Reads the stores themselves, not the services' word, and says which invariants of ARCHITECTURE.md do not hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
