@@ -1,4 +1,4 @@
-//! CloudEvents 1.0, structured JSON, as they travel on the bus (design: Events).
+//! CloudEvents 1.0, structured JSON, as they travel on the bus (proto/events/README.md).
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -82,7 +82,7 @@ pub struct UserEvent {
     pub session_id: Option<SessionId>,
 }
 
-/// The states of an order (design: Domain and its states).
+/// The states of an order; the moves between them are the verbs of `Order` in crates/orders/src/domain/order.rs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {

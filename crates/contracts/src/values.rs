@@ -90,7 +90,7 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// How an order may be paid in the sandbox (design: Gateway): what each does is documented with the payment service.
+/// How an order may be paid in the sandbox; crates/payment/README.md says what each does.
 pub const PAYMENT_METHODS: [&str; 6] = [
     "card_ok",
     "card_declined",

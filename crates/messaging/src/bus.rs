@@ -21,7 +21,7 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// 1 s, 10 s, 1 min, 10 min (design: Events).
+    /// 1 s, 10 s, 1 min, 10 min (docs/adr/0002).
     fn default() -> Self {
         Self { delays: [1, 10, 60, 600].map(Duration::from_secs).to_vec() }
     }

@@ -3,7 +3,7 @@
 use contracts::Timestamp;
 use serde::Serialize;
 
-/// The name of an inbox entry, the same on every transport (design: Inbox).
+/// The name of an inbox entry, the same on every transport, so that a client may resume on another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InboxEvent {
     /// The user placed an order; the data is the order.

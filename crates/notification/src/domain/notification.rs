@@ -52,7 +52,7 @@ impl Notification {
         NotificationData { order_id: self.order_id }
     }
 
-    /// `{id,seq,kind,title,body,data,read,created_at}` (design: Gateway, shapes).
+    /// `{id,seq,kind,title,body,data,read,created_at}`: a notification as the REST API shows it (`/openapi.json`).
     pub fn to_json(&self) -> String {
         to_json(&RestShape {
             id: self.id,

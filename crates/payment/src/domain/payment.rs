@@ -8,7 +8,7 @@ use super::refund::{Refund, RefundInstruction, RefundProgress};
 use super::schedule::{Retry, RetrySchedule};
 use super::values::{PaymentMethod, PositiveAmount, ProviderReference};
 
-/// The states of a payment (design: Domain and its states).
+/// The states of a payment; the moves between them are in the README of this crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PaymentStatus {
     /// Written down; the provider may or may not have heard of it.

@@ -18,7 +18,7 @@ use super::sqlite_rows::{SAGA_COLUMNS, body_of, insert_saga, order_of, parsed, s
 use crate::application::ports::{Change, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError};
 use crate::domain::{Order, OrderEvent, Saga};
 
-/// How long an idempotency key holds (design: Checkout).
+/// How long an idempotency key holds: far longer than any client repeats a request, and then the table need not grow.
 const KEY_TTL: Duration = Duration::from_hours(24);
 
 const SCHEMA: &[Migration] = &[
