@@ -201,7 +201,7 @@ impl PlaceOrder {
 
 /// Why an order is cancelled or refunded.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Because {
     /// In words.
     #[schema(nullable = false, example = "ordered the wrong size")]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contracts::Reason;
 use gateway::routes;
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -67,6 +68,53 @@ fn collect_references(value: &Value, references: &mut Vec<String>) {
         }
         Value::Array(elements) => elements.iter().for_each(|element| collect_references(element, references)),
         _ => {}
+    }
+}
+
+/// A default must fit its schema, and no schema of ours lets null in: validators refuse the whole document for one.
+#[tokio::test]
+async fn no_default_is_null() {
+    let document = document().await;
+    let mut found = Vec::new();
+    null_defaults(&document, "", &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+fn null_defaults(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            if members.get("default").is_some_and(Value::is_null) {
+                found.push(at.to_owned());
+            }
+            members.iter().for_each(|(name, member)| null_defaults(member, &format!("{at}/{name}"), found));
+        }
+        Value::Array(elements) => {
+            elements.iter().enumerate().for_each(|(n, element)| null_defaults(element, &format!("{at}/{n}"), found));
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn placing_an_order_is_described_with_every_verdict() {
+    let document = document().await;
+    let responses = &document["paths"]["/api/orders"]["post"]["responses"];
+    for reason in [
+        Reason::InvalidRequest,
+        Reason::MalformedBody,
+        Reason::AuthenticationRequired,
+        Reason::InvalidToken,
+        Reason::PaymentDeclined,
+        Reason::OutOfStock,
+        Reason::OrderCancelled,
+        Reason::OrderInProgress,
+        Reason::IdempotencyKeyReused,
+        Reason::Unavailable,
+        Reason::DeadlineExceeded,
+        Reason::Internal,
+    ] {
+        let described = responses[reason.http_status().to_string()]["description"].as_str().unwrap_or_default();
+        assert!(described.contains(reason.as_str()), "{} is not told of", reason.as_str());
     }
 }
 
