@@ -5,6 +5,7 @@ use std::sync::Arc;
 use contracts::event_data::PaymentEvent;
 use contracts::grpc::payment as pb;
 use contracts::grpc::payment::PaymentStatus;
+use contracts::timestamp::ManualClock;
 use contracts::{Event, Reason, Refusal, Role};
 use messaging::Subscription;
 use messaging::bus::Deliveries;
@@ -14,8 +15,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::bench::{DEADLINE, new_order, new_user};
-use crate::grpc_bench::{Running, charge_request, platform, refund_request, settings, usd};
+use crate::running_service::{Running, charge_request, platform, refund_request, settings, usd};
+use crate::world::{DEADLINE, TIMING, new_order, new_user, start_of_time};
 
 fn reason<T: std::fmt::Debug>(answer: Result<T, Status>) -> Reason {
     Refusal::from_status(&answer.unwrap_err()).reason
@@ -188,6 +189,7 @@ async fn an_unknown_outcome_is_settled_and_told_without_being_asked_for() {
         let request = charge_request(method);
         let payment = running.charge(request.clone()).await.unwrap();
         assert_eq!(payment.status(), PaymentStatus::Unknown);
+        running.clock.advance(TIMING.late_settlement);
         let event = next_event(told.as_mut()).await;
         assert_eq!((event.event_type.as_str(), &event.subject), (&*format!("payment.{status}"), &request.order_id));
         assert_eq!(event.data::<PaymentEvent>().unwrap().status, status);
@@ -203,8 +205,10 @@ async fn an_unknown_outcome_is_settled_after_a_restart() {
     drop(listen(&running).await);
     let request = charge_request("card_timeout_captured");
     assert_eq!(running.charge(request.clone()).await.unwrap().status(), PaymentStatus::Unknown);
-    let running = Running::start_in(running.stop().await).await;
+    let running = running.restart().await;
     let mut told = listen(&running).await;
+    assert_eq!(running.get(&request.order_id).await.unwrap().status(), PaymentStatus::Unknown);
+    running.clock.advance(TIMING.late_settlement);
     let event = next_event(told.as_mut()).await;
     assert_eq!((event.event_type.as_str(), &event.subject), ("payment.captured", &request.order_id));
 }
@@ -213,7 +217,7 @@ async fn an_unknown_outcome_is_settled_after_a_restart() {
 async fn the_sandbox_keeps_books_of_its_own_beside_the_database() {
     let running = Running::start().await;
     let order_id = running.charge(charge_request("card_ok")).await.unwrap().order_id;
-    let books = crate::bench::open_beside(&running.folder.path().join("sandbox.db"));
+    let books = crate::world::open_beside(&running.folder.path().join("sandbox.db"));
     let sql = "SELECT times_asked, outcome FROM charges WHERE idempotency_key = ?1";
     let row: (u32, String) = books.query_row(sql, [order_id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     assert_eq!(row, (1, "captured".to_owned()));
@@ -222,7 +226,7 @@ async fn the_sandbox_keeps_books_of_its_own_beside_the_database() {
 #[tokio::test]
 async fn what_can_not_be_had_is_refused_by_the_name_of_its_setting() {
     let folder = TempDir::new().unwrap();
-    let (platform, _users) = platform(&CancellationToken::new());
+    let (platform, _users) = platform(&ManualClock::starting_at(start_of_time()), &CancellationToken::new());
     let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
     let bus = messaging::connect(&broker, Arc::clone(&platform.clock)).await.unwrap();
     let good = settings(folder.path());
@@ -254,7 +258,7 @@ async fn what_can_not_be_had_is_refused_by_the_name_of_its_setting() {
 async fn a_store_that_holds_nonsense_is_an_internal_error_and_tells_no_secrets() {
     let running = Running::start().await;
     let order_id = running.charge(charge_request("card_ok")).await.unwrap().order_id;
-    let database = crate::bench::open_beside(&running.folder.path().join("payment.db"));
+    let database = crate::world::open_beside(&running.folder.path().join("payment.db"));
     database.execute("UPDATE payments SET currency = 'pounds'", []).unwrap();
     let status = running.get(&order_id).await.unwrap_err();
     assert!(!status.message().contains("payments") && !status.message().contains(&order_id), "{status:?}");

@@ -1,12 +1,12 @@
 //! The payment service as others meet it: its ports, its use cases over real stores, and its gRPC calls.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod bench;
 mod charge;
 mod flaky_provider;
 mod grpc;
-mod grpc_bench;
 mod provider_contract;
 mod reconcile;
 mod refund;
 mod repository_contract;
+mod running_service;
+mod world;

@@ -11,7 +11,7 @@ use payment::domain::{ProviderReference, RefundInstruction};
 use sqlite::SqliteUrl;
 use tempfile::TempDir;
 
-use crate::bench::{TIMING, new_order, new_refund, start_of_time, usd};
+use crate::world::{TIMING, new_order, new_refund, start_of_time, usd};
 
 /// A provider and what it calls a good card.
 struct Fixture<P> {

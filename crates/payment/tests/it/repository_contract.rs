@@ -12,7 +12,7 @@ use payment::domain::payment::ChargeDetails;
 use payment::domain::{Payment, RetrySchedule};
 use tempfile::TempDir;
 
-use crate::bench::{details, new_refund, open_beside, start_of_time, usd};
+use crate::world::{details, new_refund, open_beside, start_of_time, usd};
 
 const SCHEDULE: RetrySchedule = RetrySchedule {
     grace: std::time::Duration::from_secs(5),

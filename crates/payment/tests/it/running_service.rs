@@ -1,4 +1,5 @@
-//! The service as `bootstrap::build` makes it, over an in-process gRPC connection, with a stub of users beside it.
+//! The service as `bootstrap::build` makes it, over an in-process gRPC connection, with a stub of users beside it and a
+//! clock that the test moves.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,11 +11,10 @@ use contracts::grpc::payment::payment_service_client::PaymentServiceClient;
 use contracts::grpc::users::users_service_server::{UsersService, UsersServiceServer};
 use contracts::grpc::{types, users};
 use contracts::ids::{SessionId, UserId, UuidV7Generator};
-use contracts::timestamp::SystemClock;
+use contracts::timestamp::ManualClock;
 use contracts::{Clock as _, IdGenerator as _, Role};
 use messaging::EventBus;
 use observability::Health;
-use payment::adapters::providers::sandbox::SandboxTiming;
 use payment::domain::RetrySchedule;
 use payment::settings::Settings;
 use service_kit::Platform;
@@ -28,28 +28,24 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-/// Fast enough not to be waited for, in the right order: silent for a while, settled later, looked at in between.
-fn quick_timing() -> (SandboxTiming, RetrySchedule) {
-    let ms = Duration::from_millis;
-    (
-        SandboxTiming { slow_answer: ms(2), answer_timeout: ms(2), late_settlement: ms(40) },
-        RetrySchedule { first: ms(10), most: ms(40), ..RetrySchedule::default() },
-    )
-}
+use crate::world::{TIMING, start_of_time};
+
+/// How often the reconciler looks whether the test moved the clock. Nothing becomes due or settled by waiting.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 pub(crate) fn settings(folder: &Path) -> Settings {
-    let (sandbox_timing, retry_schedule) = quick_timing();
     Settings {
         database_url: format!("sqlite://{}", folder.join("payment.db").display()),
         provider: "sandbox".to_owned(),
         sandbox_url: None,
-        sandbox_timing,
-        retry_schedule,
+        sandbox_timing: TIMING,
+        retry_schedule: RetrySchedule { first: LOOK_EVERY, most: LOOK_EVERY, ..RetrySchedule::default() },
     }
 }
 
 pub(crate) struct Running {
     pub(crate) folder: TempDir,
+    pub(crate) clock: ManualClock,
     pub(crate) bus: Arc<dyn EventBus>,
     pub(crate) payment: PaymentServiceClient<GrpcChannel>,
     pub(crate) anonymous: PaymentServiceClient<tonic::transport::Channel>,
@@ -59,10 +55,10 @@ pub(crate) struct Running {
 }
 
 /// A platform, and where its users service is to listen.
-pub(crate) fn platform(stop: &CancellationToken) -> (Platform, local::LocalListener) {
+pub(crate) fn platform(clock: &ManualClock, stop: &CancellationToken) -> (Platform, local::LocalListener) {
     let (users, listener) = local::pair();
     let platform = Platform {
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(clock.clone()),
         ids: Arc::new(UuidV7Generator),
         service_secret: "a secret of the tests".to_owned().into(),
         neighbours: HashMap::from([("users", Neighbour::Local(users))]),
@@ -73,19 +69,19 @@ pub(crate) fn platform(stop: &CancellationToken) -> (Platform, local::LocalListe
 
 impl Running {
     pub(crate) async fn start() -> Self {
-        Self::start_in(TempDir::new().unwrap()).await
+        Self::start_in(TempDir::new().unwrap(), ManualClock::starting_at(start_of_time())).await
     }
 
-    pub(crate) async fn start_in(folder: TempDir) -> Self {
+    async fn start_in(folder: TempDir, clock: ManualClock) -> Self {
         let signer = Arc::new(UserTokenSigner::new("k1".to_owned(), &generate_signing_key()).unwrap());
         let stop = CancellationToken::new();
-        let (platform, users_listener) = platform(&stop);
+        let (platform, users_listener) = platform(&clock, &stop);
         let routes = Routes::new(UsersServiceServer::new(KeysOnly(Arc::clone(&signer))));
         let users = tonic::transport::Server::builder().add_routes(routes);
         tokio::spawn(users.serve_with_incoming_shutdown(users_listener, stop.clone().cancelled_owned()));
 
         let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
-        let bus = messaging::connect(&broker, Arc::new(SystemClock)).await.unwrap();
+        let bus = messaging::connect(&broker, Arc::clone(&platform.clock)).await.unwrap();
         let settings = settings(folder.path());
         let service = payment::bootstrap::build(&settings, &platform, Arc::clone(&bus)).await.unwrap();
         let (connector, listener) = local::pair();
@@ -95,20 +91,21 @@ impl Running {
         let payment = PaymentServiceClient::new(channel(&Neighbour::Local(connector.clone()), orders, "payment"));
         let endpoint = tonic::transport::Endpoint::from_static("http://in-process");
         let anonymous = PaymentServiceClient::new(endpoint.connect_with_connector_lazy(connector));
-        Self { folder, bus, payment, anonymous, signer, host, stop }
+        Self { folder, clock, bus, payment, anonymous, signer, host, stop }
     }
 
-    /// The process stops; what is left is the folder.
-    pub(crate) async fn stop(self) -> TempDir {
-        self.stop.cancel();
-        self.host.finish().await;
-        self.folder
+    /// The process stops, and another begins on what it left: the folder. No time passes.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { folder, clock, host, stop, .. } = self;
+        stop.cancel();
+        host.finish().await;
+        Self::start_in(folder, clock).await
     }
 
     /// A request with the access token of a user who has these roles.
     pub(crate) fn as_user<T>(&self, user_id: UserId, roles: &[Role], message: T) -> Request<T> {
         let session = SessionId::from_uuid(UuidV7Generator.new_uuid());
-        on_behalf_of(&self.signer.sign(user_id, session, roles, SystemClock.now()), message).unwrap()
+        on_behalf_of(&self.signer.sign(user_id, session, roles, self.clock.now()), message).unwrap()
     }
 
     pub(crate) async fn charge(&self, request: pb::ChargeRequest) -> Result<pb::Payment, Status> {

@@ -66,7 +66,7 @@ pub(crate) fn give_back(order_id: OrderId, minor: i64) -> RefundRequested {
     RefundRequested { order_id, refund_id: new_refund(), amount: usd(minor), reason: "changed their mind".to_owned() }
 }
 
-pub(crate) struct Bench {
+pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) clock: ManualClock,
     pub(crate) repository: SqlitePaymentRepository,
@@ -77,7 +77,7 @@ pub(crate) struct Bench {
     pub(crate) reconcile: ReconcilePayments,
 }
 
-impl Bench {
+impl World {
     pub(crate) fn new() -> Self {
         Self::over(TempDir::new().unwrap(), ManualClock::starting_at(start_of_time()))
     }
