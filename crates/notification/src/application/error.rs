@@ -4,10 +4,10 @@ use crate::application::ports::RepositoryError;
 
 /// Why a call was refused.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum NotificationError {
     /// The caller has no such notification.
     #[error("there is no such notification")]
-    NotificationNotFound,
+    NotFound,
     /// The store failed.
     #[error("the inbox could not be read or written")]
     Store(#[source] RepositoryError),

@@ -6,7 +6,7 @@ use contracts::Clock;
 use contracts::ids::{NotificationId, UserId};
 
 use crate::application::ports::InboxRepository;
-use crate::application::{Cause, Error};
+use crate::application::{Cause, NotificationError};
 use crate::domain::notification::Notification;
 
 /// The use case.
@@ -24,17 +24,17 @@ impl MarkRead {
     /// Marks one of the user's notifications read, on all their devices; idempotent.
     ///
     /// # Errors
-    /// [`Error::NotificationNotFound`], also for another user's; [`Error::Store`].
-    pub async fn one(&self, user_id: UserId, id: NotificationId) -> Result<Notification, Error> {
+    /// [`NotificationError::NotFound`], also for another user's; [`NotificationError::Store`].
+    pub async fn one(&self, user_id: UserId, id: NotificationId) -> Result<Notification, NotificationError> {
         let found = self.inbox.mark_read(user_id, id, self.clock.now(), Cause::current()).await;
-        found.map_err(Error::Store)?.ok_or(Error::NotificationNotFound)
+        found.map_err(NotificationError::Store)?.ok_or(NotificationError::NotFound)
     }
 
     /// Marks all of the user's notifications read and says how many were unread; idempotent.
     ///
     /// # Errors
-    /// [`Error::Store`].
-    pub async fn all(&self, user_id: UserId) -> Result<u64, Error> {
-        self.inbox.mark_all_read(user_id, self.clock.now(), Cause::current()).await.map_err(Error::Store)
+    /// [`NotificationError::Store`].
+    pub async fn all(&self, user_id: UserId) -> Result<u64, NotificationError> {
+        self.inbox.mark_all_read(user_id, self.clock.now(), Cause::current()).await.map_err(NotificationError::Store)
     }
 }

@@ -14,5 +14,5 @@ pub mod record_order_event;
 pub mod record_user;
 
 pub use cause::Cause;
-pub use error::Error;
+pub use error::NotificationError;
 pub use mail_signal::MailSignal;

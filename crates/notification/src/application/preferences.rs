@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use contracts::ids::UserId;
 
-use crate::application::Error;
+use crate::application::NotificationError;
 use crate::application::ports::PreferenceRepository;
 use crate::domain::kind::NotificationKind;
 
@@ -22,9 +22,9 @@ impl Preferences {
     /// Every kind there is, and whether it is also sent by email: yes, unless the user chose otherwise.
     ///
     /// # Errors
-    /// [`Error::Store`].
-    pub async fn list(&self, user_id: UserId) -> Result<Vec<(NotificationKind, bool)>, Error> {
-        let chosen = self.repository.list_preferences(user_id).await.map_err(Error::Store)?;
+    /// [`NotificationError::Store`].
+    pub async fn list(&self, user_id: UserId) -> Result<Vec<(NotificationKind, bool)>, NotificationError> {
+        let chosen = self.repository.list_preferences(user_id).await.map_err(NotificationError::Store)?;
         let choice = |kind| chosen.iter().find(|(other, _)| *other == kind).is_none_or(|(_, email)| *email);
         Ok(NotificationKind::ALL.into_iter().map(|kind| (kind, choice(kind))).collect())
     }
@@ -32,14 +32,14 @@ impl Preferences {
     /// Changes the kinds that are named, leaves the others, and returns all.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`NotificationError::Store`].
     pub async fn update(
         &self,
         user_id: UserId,
         choices: Vec<(NotificationKind, bool)>,
-    ) -> Result<Vec<(NotificationKind, bool)>, Error> {
+    ) -> Result<Vec<(NotificationKind, bool)>, NotificationError> {
         if !choices.is_empty() {
-            self.repository.save_preferences(user_id, choices).await.map_err(Error::Store)?;
+            self.repository.save_preferences(user_id, choices).await.map_err(NotificationError::Store)?;
         }
         self.list(user_id).await
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use contracts::ids::UserId;
 
-use crate::application::Error;
+use crate::application::NotificationError;
 use crate::application::ports::InboxRepository;
 use crate::domain::inbox::InboxPage;
 use crate::domain::notification::Notification;
@@ -32,25 +32,30 @@ impl Queries {
     /// Entries after `after_seq`, oldest first, at most `limit`.
     ///
     /// # Errors
-    /// [`Error::Store`].
-    pub async fn list_inbox(&self, user_id: UserId, after_seq: u64, limit: u32) -> Result<InboxPage, Error> {
-        self.inbox.list_inbox(user_id, after_seq, limit).await.map_err(Error::Store)
+    /// [`NotificationError::Store`].
+    pub async fn list_inbox(
+        &self,
+        user_id: UserId,
+        after_seq: u64,
+        limit: u32,
+    ) -> Result<InboxPage, NotificationError> {
+        self.inbox.list_inbox(user_id, after_seq, limit).await.map_err(NotificationError::Store)
     }
 
     /// Notifications older than `before_seq` (`None`: from the newest), newest first, at most `limit`.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`NotificationError::Store`].
     pub async fn list_notifications(
         &self,
         user_id: UserId,
         unread_only: bool,
         before_seq: Option<u64>,
         limit: u32,
-    ) -> Result<NotificationPage, Error> {
+    ) -> Result<NotificationPage, NotificationError> {
         // One more than wanted tells whether there is a next page.
         let found = self.inbox.list_notifications(user_id, unread_only, before_seq, limit + 1).await;
-        let mut items = found.map_err(Error::Store)?;
+        let mut items = found.map_err(NotificationError::Store)?;
         let has_more = items.len() > limit as usize;
         items.truncate(limit as usize);
         let next_before_seq = items.last().filter(|_| has_more).map(|last| last.seq);
@@ -60,8 +65,8 @@ impl Queries {
     /// How many notifications are unread.
     ///
     /// # Errors
-    /// [`Error::Store`].
-    pub async fn count_unread(&self, user_id: UserId) -> Result<u64, Error> {
-        self.inbox.count_unread(user_id).await.map_err(Error::Store)
+    /// [`NotificationError::Store`].
+    pub async fn count_unread(&self, user_id: UserId) -> Result<u64, NotificationError> {
+        self.inbox.count_unread(user_id).await.map_err(NotificationError::Store)
     }
 }

@@ -6,18 +6,18 @@ use contracts::{Reason, Refusal};
 use observability::logs::error_chain;
 use tonic::Status;
 
-use crate::application::Error;
+use crate::application::NotificationError;
 use crate::application::ports::RepositoryError;
 
 /// What the caller is told; what they must not be told is logged.
-pub(super) fn refusal(error: Error) -> Status {
+pub(super) fn refusal(error: NotificationError) -> Status {
     let refusal = match &error {
-        Error::NotificationNotFound => Refusal::new(Reason::NotificationNotFound, Reason::NotificationNotFound.title()),
-        Error::Store(RepositoryError::Unavailable(_) | RepositoryError::Conflict) => {
+        NotificationError::NotFound => Refusal::new(Reason::NotificationNotFound, Reason::NotificationNotFound.title()),
+        NotificationError::Store(RepositoryError::Unavailable(_) | RepositoryError::Conflict) => {
             tracing::warn!(error = %error_chain(&error), "the store failed a call");
             Refusal::new(Reason::Unavailable, Reason::Unavailable.title()).retry_after(Duration::from_secs(1))
         }
-        Error::Store(RepositoryError::Corrupt { .. }) => {
+        NotificationError::Store(RepositoryError::Corrupt { .. }) => {
             tracing::error!(error = %error_chain(&error), "a call met a corrupt row");
             Refusal::new(Reason::Internal, Reason::Internal.title())
         }
@@ -29,16 +29,16 @@ pub(super) fn refusal(error: Error) -> Status {
 mod tests {
     use super::*;
 
-    fn told(error: Error) -> Refusal {
+    fn told(error: NotificationError) -> Refusal {
         Refusal::from_status(&refusal(error))
     }
 
     #[test]
     fn a_store_that_is_away_is_worth_a_second_try_and_a_corrupt_row_is_ours_to_mend() {
-        let away = told(Error::Store(RepositoryError::Unavailable("secret path".into())));
+        let away = told(NotificationError::Store(RepositoryError::Unavailable("secret path".into())));
         assert_eq!((away.reason, away.retry_after), (Reason::Unavailable, Some(Duration::from_secs(1))));
         assert!(!away.detail.contains("secret"));
-        let corrupt = told(Error::Store(RepositoryError::Corrupt { table: "secret", row: "1".to_owned() }));
+        let corrupt = told(NotificationError::Store(RepositoryError::Corrupt { table: "secret", row: "1".to_owned() }));
         assert_eq!(corrupt.reason, Reason::Internal);
         assert!(!corrupt.detail.contains("secret"));
     }
