@@ -10,7 +10,7 @@ use crate::extract::{Authenticated, NotificationPath, OptionalJsonBody, QueryPar
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::Page;
 use crate::shapes::notification::{MarkedRead, Notification, NotificationQuery, UnreadCount};
-use crate::shapes::order::Nothing;
+use crate::shapes::order::EmptyBody;
 
 /// List the caller's notifications, newest first.
 #[utoipa::path(get, path = "/api/notifications", tag = "notifications", operation_id = "list_notifications",
@@ -38,7 +38,7 @@ pub async fn list(
     ))]
 pub async fn read(
     clients: web::Data<Clients>,
-    Authenticated(caller, (NotificationPath(id), _)): Authenticated<(NotificationPath, OptionalJsonBody<Nothing>)>,
+    Authenticated(caller, (NotificationPath(id), _)): Authenticated<(NotificationPath, OptionalJsonBody<EmptyBody>)>,
 ) -> Result<HttpResponse, Problem> {
     let request = caller.request(MarkReadRequest { notification_id: id.to_string() })?;
     let notification = call("notification.MarkRead", clients.notification().mark_read(request)).await?;
@@ -51,7 +51,7 @@ pub async fn read(
     responses((status = 200, description = "How many were unread", body = MarkedRead)))]
 pub async fn read_all(
     clients: web::Data<Clients>,
-    Authenticated(caller, _): Authenticated<OptionalJsonBody<Nothing>>,
+    Authenticated(caller, _): Authenticated<OptionalJsonBody<EmptyBody>>,
 ) -> Result<HttpResponse, Problem> {
     let request = caller.request(MarkAllReadRequest {})?;
     let answer = call("notification.MarkAllRead", clients.notification().mark_all_read(request)).await?;

@@ -7,7 +7,7 @@ use super::orders::settled;
 use crate::clients::{Clients, call};
 use crate::extract::{Authenticated, OptionalJsonBody, OrderPath};
 use crate::problem::{Problem, ProblemDocument};
-use crate::shapes::order::{Because, Nothing, Order};
+use crate::shapes::order::{EmptyBody, Order, ReasonBody};
 
 /// Ship a confirmed order.
 #[utoipa::path(post, path = "/api/orders/{id}/ship", tag = "orders", operation_id = "ship_order",
@@ -20,7 +20,7 @@ use crate::shapes::order::{Because, Nothing, Order};
     ))]
 pub async fn ship(
     clients: web::Data<Clients>,
-    Authenticated(caller, (OrderPath(id), _)): Authenticated<(OrderPath, OptionalJsonBody<Nothing>)>,
+    Authenticated(caller, (OrderPath(id), _)): Authenticated<(OrderPath, OptionalJsonBody<EmptyBody>)>,
 ) -> Result<HttpResponse, Problem> {
     let request = caller.request(ShipOrderRequest { order_id: id.to_string() })?;
     let order = call("orders.ShipOrder", clients.orders().ship_order(request)).await?;
@@ -38,7 +38,7 @@ pub async fn ship(
     ))]
 pub async fn deliver(
     clients: web::Data<Clients>,
-    Authenticated(caller, (OrderPath(id), _)): Authenticated<(OrderPath, OptionalJsonBody<Nothing>)>,
+    Authenticated(caller, (OrderPath(id), _)): Authenticated<(OrderPath, OptionalJsonBody<EmptyBody>)>,
 ) -> Result<HttpResponse, Problem> {
     let request = caller.request(DeliverOrderRequest { order_id: id.to_string() })?;
     let order = call("orders.DeliverOrder", clients.orders().deliver_order(request)).await?;
@@ -48,7 +48,7 @@ pub async fn deliver(
 /// Give the money of an order back.
 #[utoipa::path(post, path = "/api/orders/{id}/refund", tag = "orders", operation_id = "refund_order",
     security(("bearer" = [])), params(("id" = uuid::Uuid, Path, description = "The order")),
-    request_body = Option<Because>,
+    request_body = Option<ReasonBody>,
     responses(
         (status = 200, description = "The refunded order", body = Order),
         (status = 202, description = "The refund is under way", body = Order,
@@ -61,7 +61,7 @@ pub async fn refund(
     clients: web::Data<Clients>,
     Authenticated(caller, (OrderPath(id), OptionalJsonBody(body))): Authenticated<(
         OrderPath,
-        OptionalJsonBody<Because>,
+        OptionalJsonBody<ReasonBody>,
     )>,
 ) -> Result<HttpResponse, Problem> {
     let reason = body.reason.unwrap_or_default();

@@ -7,7 +7,7 @@ use contracts::grpc::orders::{CancelOrderRequest, GetOrderRequest, GetTimelineRe
 use crate::clients::{Clients, call};
 use crate::extract::{Authenticated, IdempotencyKey, JsonBody, OptionalJsonBody, OrderPath, QueryParams};
 use crate::problem::{Problem, ProblemDocument};
-use crate::shapes::order::{Because, Order, OrderQuery, PlaceOrder, TimelineEntry};
+use crate::shapes::order::{Order, OrderQuery, PlaceOrder, ReasonBody, TimelineEntry};
 use crate::shapes::{BadAnswer, Page};
 
 /// Place an order. It is decided before the answer comes, or the answer says where to look.
@@ -85,7 +85,7 @@ pub async fn timeline(
 /// Cancel an order that has not shipped. What was paid is given back.
 #[utoipa::path(post, path = "/api/orders/{id}/cancel", tag = "orders", operation_id = "cancel_order",
     security(("bearer" = [])), params(("id" = uuid::Uuid, Path, description = "The order")),
-    request_body = Option<Because>,
+    request_body = Option<ReasonBody>,
     responses(
         (status = 200, description = "The cancelled order", body = Order),
         (status = 202, description = "It will be cancelled as soon as its payment is settled", body = Order,
@@ -97,7 +97,7 @@ pub async fn cancel(
     clients: web::Data<Clients>,
     Authenticated(caller, (OrderPath(id), OptionalJsonBody(body))): Authenticated<(
         OrderPath,
-        OptionalJsonBody<Because>,
+        OptionalJsonBody<ReasonBody>,
     )>,
 ) -> Result<HttpResponse, Problem> {
     let reason = body.reason.unwrap_or_default();

@@ -6,7 +6,7 @@ use contracts::grpc::users::{BanUserRequest, GetUserRequest, ListUsersRequest, S
 use crate::clients::{Clients, call};
 use crate::extract::{Authenticated, JsonBody, OptionalJsonBody, QueryParams, UserPath};
 use crate::problem::{Problem, ProblemDocument};
-use crate::shapes::order::Nothing;
+use crate::shapes::order::EmptyBody;
 use crate::shapes::user::{BanUser, SetRoles, User, UserQuery};
 use crate::shapes::{BadAnswer, Page};
 
@@ -75,7 +75,7 @@ pub async fn ban(
     ))]
 pub async fn unban(
     clients: web::Data<Clients>,
-    Authenticated(caller, (UserPath(id), _)): Authenticated<(UserPath, OptionalJsonBody<Nothing>)>,
+    Authenticated(caller, (UserPath(id), _)): Authenticated<(UserPath, OptionalJsonBody<EmptyBody>)>,
 ) -> Result<HttpResponse, Problem> {
     let request = caller.request(UnbanUserRequest { user_id: id.to_string() })?;
     let user = call("users.UnbanUser", clients.users().unban_user(request)).await?;

@@ -202,16 +202,16 @@ impl PlaceOrder {
 /// Why an order is cancelled or refunded.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Because {
+pub struct ReasonBody {
     /// In words.
     #[schema(nullable = false, example = "ordered the wrong size")]
     pub reason: Option<String>,
 }
 
-/// Nothing: a body may be left out or be an empty object.
+/// No content: the body may be left out or be an empty object.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub struct EmptyBody {}
 
 /// Which orders to list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
