@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -48,16 +49,26 @@ pub struct InvalidFilter {
 
 /// Changes the level of a running process.
 #[derive(Clone)]
-pub struct LogControl(reload::Handle<EnvFilter, tracing_subscriber::Registry>);
+pub struct LogControl {
+    handle: reload::Handle<EnvFilter, tracing_subscriber::Registry>,
+    filter: Arc<Mutex<String>>,
+}
 
 impl LogControl {
+    /// The filter that holds.
+    pub fn get(&self) -> String {
+        self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Replaces the filter.
     ///
     /// # Errors
     /// [`InvalidFilter`]; the old filter stays.
     pub fn set(&self, filter: &str) -> Result<(), InvalidFilter> {
         let parsed = parse_filter(filter)?;
-        self.0.reload(parsed).map_err(|_| InvalidFilter { filter: filter.to_owned() })
+        self.handle.reload(parsed).map_err(|_| InvalidFilter { filter: filter.to_owned() })?;
+        filter.clone_into(&mut self.filter.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
 }
 
@@ -80,7 +91,7 @@ pub fn init(settings: &LogSettings) -> Result<LogControl, InvalidFilter> {
         .event_format(Lines { format: settings.format, service: settings.service });
     // Fails only when a subscriber is installed already, as in tests that share a process.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-    Ok(LogControl(handle))
+    Ok(LogControl { handle, filter: Arc::new(Mutex::new(settings.filter.clone())) })
 }
 
 /// Checks a filter without installing it.

@@ -3,22 +3,25 @@
 use std::net::SocketAddr;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::error::{InternalError, JsonPayloadError};
+use actix_web::http::{StatusCode, header};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, web};
+use contracts::{Reason, Refusal};
 use observability::Health;
 use observability::logs::LogControl;
 use observability::metrics;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What the internal port serves.
 #[derive(Clone)]
 pub struct InternalHttp {
     /// Answers `/health/*`.
     pub health: Health,
-    /// Answers `PUT /admin/log-level`.
+    /// Answers `/admin/log-level`.
     pub log_control: LogControl,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LogLevel {
     level: String,
@@ -37,24 +40,61 @@ async fn render_metrics() -> HttpResponse {
     HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render())
 }
 
+async fn log_level(control: web::Data<LogControl>) -> HttpResponse {
+    HttpResponse::Ok().json(LogLevel { level: control.get() })
+}
+
 async fn set_log_level(control: web::Data<LogControl>, wanted: web::Json<LogLevel>) -> HttpResponse {
     match control.set(&wanted.level) {
         Ok(()) => {
             tracing::info!(level = wanted.level, "log level changed");
-            HttpResponse::NoContent().finish()
+            HttpResponse::Ok().json(LogLevel { level: control.get() })
         }
-        Err(error) => HttpResponse::BadRequest().json(serde_json::json!({ "detail": error.to_string() })),
+        Err(error) => problem(&Refusal::invalid("/level", error)),
     }
 }
 
-/// `/health/live` and `/health/ready`, for any port.
-pub fn health_routes(health: Health) -> impl FnOnce(&mut web::ServiceConfig) + Clone + Send + 'static {
-    move |config| {
-        config
-            .app_data(web::Data::new(health))
-            .route("/health/live", web::get().to(live))
-            .route("/health/ready", web::get().to(ready));
-    }
+/// A refusal as an RFC 9457 problem, without what only requests of customers have (an instance, a trace).
+pub fn problem(refusal: &Refusal) -> HttpResponse {
+    let status = StatusCode::from_u16(refusal.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let errors: Vec<_> = refusal
+        .fields
+        .iter()
+        .map(|field| serde_json::json!({ "pointer": field.field, "detail": field.message }))
+        .collect();
+    HttpResponse::build(status).content_type("application/problem+json").json(serde_json::json!({
+        "type": format!("/problems/{}", refusal.reason.slug()),
+        "title": refusal.reason.title(),
+        "status": status.as_u16(),
+        "detail": refusal.detail,
+        "errors": errors,
+    }))
+}
+
+fn unreadable(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
+    let refusal = match &error {
+        JsonPayloadError::ContentType => {
+            Refusal::new(Reason::UnsupportedMediaType, Reason::UnsupportedMediaType.title())
+        }
+        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
+            Refusal::new(Reason::BodyTooLarge, Reason::BodyTooLarge.title())
+        }
+        other => Refusal::new(Reason::MalformedBody, other.to_string()),
+    };
+    InternalError::from_response(error, problem(&refusal)).into()
+}
+
+async fn not_found() -> HttpResponse {
+    problem(&Refusal::new(Reason::RouteNotFound, Reason::RouteNotFound.title()))
+}
+
+/// A resource that answers other methods with 405 and the ones there are.
+pub fn only(resource: Resource, allowed: &'static str) -> Resource {
+    resource.default_service(web::to(move || async move {
+        let mut response = problem(&Refusal::new(Reason::MethodNotAllowed, Reason::MethodNotAllowed.title()));
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+        response
+    }))
 }
 
 /// Binds the internal port; await the server to serve. `more` adds routes of the process's own.
@@ -67,12 +107,18 @@ pub fn bind(
     more: impl FnOnce(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> std::io::Result<(Server, SocketAddr)> {
     let server = HttpServer::new(move || {
+        let level =
+            web::resource("/admin/log-level").route(web::get().to(log_level)).route(web::put().to(set_log_level));
         App::new()
             .app_data(web::Data::new(internal.log_control.clone()))
-            .configure(health_routes(internal.health.clone()))
-            .route("/metrics", web::get().to(render_metrics))
-            .route("/admin/log-level", web::put().to(set_log_level))
+            .app_data(web::Data::new(internal.health.clone()))
+            .app_data(web::JsonConfig::default().error_handler(unreadable))
+            .service(only(web::resource("/health/live").route(web::get().to(live)), "GET"))
+            .service(only(web::resource("/health/ready").route(web::get().to(ready)), "GET"))
+            .service(only(web::resource("/metrics").route(web::get().to(render_metrics)), "GET"))
+            .service(only(level, "GET, PUT"))
             .configure(more.clone())
+            .default_service(web::to(not_found))
     })
     .workers(1)
     .disable_signals()

@@ -118,6 +118,11 @@ impl Source {
         self.values.insert(key.to_owned(), (value.into(), Origin::CommandLine));
     }
 
+    /// What holds for a setting that nobody set: for a process that knows better than the part that reads it.
+    pub fn default_for(&mut self, key: &str, value: impl Into<String>) {
+        self.values.entry(key.to_owned()).or_insert_with(|| (value.into(), Origin::Default));
+    }
+
     /// A setting with a default.
     pub fn or<T>(&mut self, key: &str, default: &str, help: &str) -> T
     where

@@ -1,7 +1,7 @@
 //! Puts the six services together in one process: each speaks gRPC with the others, over memory instead of sockets.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use contracts::grpc::users::users_service_client::UsersServiceClient;
 use contracts::ids::UuidV7Generator;
 use contracts::timestamp::SystemClock;
 use contracts::{Clock, IdGenerator as _};
-use observability::logs::LogControl;
+use observability::logs::{LogControl, error_chain};
 use observability::{Health, HealthCheck};
 use secrecy::SecretString;
 use service_kit::Platform;
@@ -34,20 +34,49 @@ const READY_PATIENCE: Duration = Duration::from_secs(10);
 /// How often that is looked at.
 const READY_POLL: Duration = Duration::from_millis(5);
 
+/// Services that stop together.
+struct Tier {
+    stop: CancellationToken,
+    host: Host,
+}
+
+impl Tier {
+    fn new(health: &Health) -> Self {
+        let stop = CancellationToken::new();
+        Self { host: Host::new(stop.clone(), health.clone()), stop }
+    }
+
+    async fn finish(&self) {
+        self.stop.cancel();
+        self.host.finish().await;
+    }
+}
+
 /// A Souk that serves.
 pub(crate) struct Souk {
     pub(crate) gateway: SocketAddr,
     pub(crate) internal: SocketAddr,
-    pub(crate) stop: CancellationToken,
     pub(crate) seeder: Seeder,
-    host: Host,
+    /// In the order they stop: requests first, then checkouts in work, then what those call.
+    tiers: [Tier; 3],
 }
 
 impl Souk {
+    /// Returns when a part failed and took its tier down.
+    pub(crate) async fn failed(&self) {
+        let [edge, orders, rest] = &self.tiers;
+        tokio::select! {
+            () = edge.stop.cancelled() => {}
+            () = orders.stop.cancelled() => {}
+            () = rest.stop.cancelled() => {}
+        }
+    }
+
     /// Finishes what is in work.
     pub(crate) async fn finish(self) {
-        self.stop.cancel();
-        self.host.finish().await;
+        for tier in &self.tiers {
+            tier.finish().await;
+        }
     }
 }
 
@@ -58,6 +87,11 @@ pub(crate) async fn start(
     seed: bool,
     allow_demo_accounts: bool,
 ) -> anyhow::Result<Souk> {
+    check_addresses(settings)?;
+    let reachable = !settings.gateway.address.ip().is_loopback() && !allow_demo_accounts;
+    if seed && reachable {
+        return Err(UsageError(published_passwords(settings.gateway.address, "would be made")).into());
+    }
     let mut listeners = HashMap::new();
     let mut neighbours = HashMap::new();
     for name in CALLED {
@@ -65,6 +99,9 @@ pub(crate) async fn start(
         neighbours.insert(name, Neighbour::Local(connector));
         listeners.insert(name, listener);
     }
+    let health = Health::default();
+    let tiers = [Tier::new(&health), Tier::new(&health), Tier::new(&health)];
+    let [edge, orders, rest] = &tiers;
     let ids = UuidV7Generator;
     let platform = Platform {
         clock: Arc::new(SystemClock),
@@ -72,30 +109,31 @@ pub(crate) async fn start(
         // Services of one process share a secret that never leaves it.
         service_secret: SecretString::from(format!("{}{}", uuid::Uuid::new_v4(), ids.new_uuid())),
         neighbours,
-        stop: CancellationToken::new(),
+        stop: rest.stop.clone(),
     };
+    let platform_of = |tier: &Tier| Platform { stop: tier.stop.clone(), ..platform.clone() };
     let clock: Arc<dyn Clock> = Arc::clone(&platform.clock);
     let bus = messaging::connect(&settings.broker_url, clock).await.context("SOUK_BROKER_URL")?;
-    let health = Health::default();
     let broker = Arc::clone(&bus);
     health.add(HealthCheck::critical("broker", move || {
         let broker = Arc::clone(&broker);
-        async move { broker.ping().await.map_err(|error| observability::logs::error_chain(&error)) }
+        async move { broker.ping().await.map_err(|error| error_chain(&error)) }
     }));
 
     // All are built, and so have declared their queues, before any runs and publishes.
-    let services = [
+    let called = [
         users::bootstrap::build(&settings.users, &platform, Arc::clone(&bus)).await.context("users")?,
         inventory::bootstrap::build(&settings.inventory, &platform, Arc::clone(&bus)).await.context("inventory")?,
         payment::bootstrap::build(&settings.payment, &platform, Arc::clone(&bus)).await.context("payment")?,
         notification::bootstrap::build(&settings.notification, &platform, Arc::clone(&bus))
             .await
             .context("notification")?,
-        orders::bootstrap::build(&settings.orders, &platform, Arc::clone(&bus)).await.context("orders")?,
     ];
-    let gateway = gateway::bootstrap::build(&settings.gateway, &platform, bus, health.clone())
+    let ordering = orders::bootstrap::build(&settings.orders, &platform_of(orders), Arc::clone(&bus)).await;
+    let ordering = ordering.context("orders")?;
+    let gateway = gateway::bootstrap::build(&settings.gateway, &platform_of(edge), bus, health.clone())
         .await
-        .map_err(|error| UsageError(observability::logs::error_chain(&error)))?;
+        .map_err(|error| UsageError(error_chain(&error)))?;
 
     let identity = platform.identity("souk");
     let seeder = Seeder {
@@ -103,44 +141,73 @@ pub(crate) async fn start(
         inventory: InventoryServiceClient::new(platform.channel(&identity, "inventory")?),
     };
     let internal = InternalHttp { health: health.clone(), log_control };
-    let (server, internal) = internal_http::bind(
-        settings.internal_address,
-        internal,
-        seed::internal_routes(seeder.clone()),
-    )
-    .map_err(|error| {
-        UsageError(format!(
-            "the internal address {} can't be bound: {error}; give --internal-port another one (0 picks a free one)",
-            settings.internal_address
-        ))
-    })?;
-    let host = Host::new(platform.stop.clone(), health.clone());
-    for service in services {
-        let name = service.name;
-        let listener = listeners.remove(name).context("every service has a listener")?;
-        host.start(service, Listener::Local(listener), &format!("{name}."));
+    let routes = seed::internal_routes(seeder.clone());
+    let (server, internal) = internal_http::bind(settings.internal_address, internal, routes)
+        .map_err(|error| internal_address_taken(settings.internal_address, &error))?;
+
+    let mut listener_of = |name| listeners.remove(name).context("every service has a listener");
+    for service in called {
+        let listener = listener_of(service.name)?;
+        let prefix = format!("{}.", service.name);
+        rest.host.start(service, Listener::Local(listener), &prefix);
     }
-    if seed {
-        let report = seeder.seed().await.context("the demo data could not be written")?;
-        tracing::info!(products = report.products_created, accounts = report.accounts_created, "seeded");
-    }
-    let result = check_demo_accounts(&seeder, gateway.address, allow_demo_accounts).await;
-    if let Err(error) = result {
-        platform.stop.cancel();
-        host.finish().await;
+    orders.host.start(ordering, Listener::Local(listener_of("orders")?), "orders.");
+    // Operators can look to the very end.
+    rest.host.run_http("internal HTTP", server);
+    let souk = Souk { gateway: gateway.address, internal, seeder, tiers };
+    let [edge, ..] = &souk.tiers;
+    let prepared = prepare(&souk.seeder, seed, reachable, gateway.address).await;
+    if let Err(error) = prepared {
+        souk.finish().await;
         return Err(error);
     }
-
-    host.run_http("internal HTTP", server);
     for check in gateway.checks {
         health.add(check);
     }
     for task in gateway.tasks {
-        host.run(task);
+        edge.host.run(task);
     }
-    host.run_http("public HTTP", gateway.server);
-    wait_until_ready(&health, &platform.stop).await?;
-    Ok(Souk { gateway: gateway.address, internal, stop: platform.stop, seeder, host })
+    edge.host.run_http("public HTTP", gateway.server);
+    wait_until_ready(&health, &edge.stop).await?;
+    Ok(souk)
+}
+
+/// Finds out before anything is made or opened that an address can't be had.
+fn check_addresses(settings: &Settings) -> Result<(), UsageError> {
+    let address = settings.gateway.address;
+    TcpListener::bind(address).map_err(|error| {
+        UsageError(format!(
+            "the address {address} can't be bound: {error}; give --port another one (0 picks a free one)"
+        ))
+    })?;
+    TcpListener::bind(settings.internal_address)
+        .map_err(|error| internal_address_taken(settings.internal_address, &error))?;
+    Ok(())
+}
+
+fn internal_address_taken(address: SocketAddr, error: &std::io::Error) -> UsageError {
+    UsageError(format!(
+        "the internal address {address} can't be bound: {error}; give --internal-port another one (0 picks a free one)"
+    ))
+}
+
+/// What comes before the first request: demo data if asked for, and none that others could use by accident.
+async fn prepare(seeder: &Seeder, seed: bool, reachable: bool, gateway: SocketAddr) -> anyhow::Result<()> {
+    if seed {
+        let report = seeder.seed().await.context("the demo data could not be written")?;
+        tracing::info!(products = report.products_created, accounts = report.accounts_created, "seeded");
+    }
+    if reachable && seeder.count_accounts().await.context("the demo accounts could not be counted")? > 0 {
+        return Err(UsageError(published_passwords(gateway, "exist")).into());
+    }
+    Ok(())
+}
+
+fn published_passwords(gateway: SocketAddr, verb: &str) -> String {
+    format!(
+        "demo accounts with published passwords {verb}, and {gateway} can be reached from other machines; \
+         use a --data-dir without them, or --allow-demo-accounts if that is meant"
+    )
 }
 
 /// Who is told that Souk serves may use it at once.
@@ -159,20 +226,4 @@ async fn wait_until_ready(health: &Health, stop: &CancellationToken) -> anyhow::
         }
         tokio::time::sleep(READY_POLL).await;
     }
-}
-
-/// Accounts whose passwords are published must not be reachable from other machines by accident.
-async fn check_demo_accounts(seeder: &Seeder, gateway: SocketAddr, allowed: bool) -> anyhow::Result<()> {
-    if allowed || gateway.ip().is_loopback() {
-        return Ok(());
-    }
-    let accounts = seeder.count_accounts().await.context("the demo accounts could not be counted")?;
-    if accounts > 0 {
-        let problem = format!(
-            "{accounts} demo accounts with published passwords exist, and {gateway} can be reached from other machines; \
-             use another --data-dir, or --allow-demo-accounts if that is meant"
-        );
-        return Err(UsageError(problem).into());
-    }
-    Ok(())
 }

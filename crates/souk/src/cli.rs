@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -44,7 +44,7 @@ pub(crate) struct UpOptions {
     #[command(flatten)]
     pub(crate) places: Places,
     /// Address that clients reach; other machines reach Souk only if it is not loopback [default: 127.0.0.1]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_host, value_name = "IP")]
     pub(crate) host: Option<IpAddr>,
     /// Port that clients reach; 0 picks a free one [default: 8080]
     #[arg(long)]
@@ -82,4 +82,11 @@ pub(crate) struct ConfigOptions {
     /// Also tell what each setting is for
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+fn parse_host(text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    text.parse().map_err(|_| "give an IP address, such as 127.0.0.1 or 0.0.0.0".to_owned())
 }

@@ -1,8 +1,9 @@
 //! The data folder: one Souk at a time, and where to find the one that has it.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -35,7 +36,11 @@ fn lock_path(folder: &Path) -> PathBuf {
 impl DataDir {
     /// Takes the folder, making it if need be.
     pub(crate) fn take(folder: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder)
+        // Orders, emails and signing keys concern nobody else on the machine.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
             .map_err(|error| UsageError(format!("the data folder {} can't be made: {error}", folder.display())))?;
         let path = lock_path(folder);
         let lock =

@@ -14,6 +14,7 @@ use futures::stream;
 use observability::logs::error_chain;
 use serde::{Deserialize, Serialize};
 use service_kit::grpc::client::GrpcChannel;
+use service_kit::internal_http::{only, problem};
 
 use crate::cli::{SeedOptions, UpOptions};
 use crate::data_dir::{self, DataDir};
@@ -141,13 +142,13 @@ pub(crate) fn internal_routes(seeder: Seeder) -> impl FnOnce(&mut web::ServiceCo
     async fn seed(seeder: web::Data<Seeder>) -> HttpResponse {
         match seeder.seed().await {
             Ok(report) => HttpResponse::Ok().json(report),
-            Err(error) => {
-                HttpResponse::InternalServerError().json(serde_json::json!({ "detail": error_chain(error.as_ref()) }))
-            }
+            Err(error) => problem(&Refusal::new(Reason::Internal, error_chain(error.as_ref()))),
         }
     }
     move |config| {
-        config.app_data(web::Data::new(seeder)).route("/admin/seed", web::post().to(seed));
+        config
+            .app_data(web::Data::new(seeder))
+            .service(only(web::resource("/admin/seed").route(web::post().to(seed)), "POST"));
     }
 }
 
@@ -177,10 +178,8 @@ pub(crate) async fn run(options: SeedOptions) -> anyhow::Result<()> {
             report?
         }
     };
-    println!(
-        "{} of {} products and {} of {} accounts made, the rest was there",
-        report.products_created, report.products, report.accounts_created, report.accounts
-    );
+    println!("products: {} made, {} were there", report.products_created, report.products - report.products_created);
+    println!("accounts: {} made, {} were there", report.accounts_created, report.accounts - report.accounts_created);
     println!(
         "log in with password {PASSWORD} as {}",
         ACCOUNTS.iter().map(|account| account.email).collect::<Vec<_>>().join(", ")

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use service_kit::process::{Environment, ProcessSettings};
 use service_kit::settings::{Effective, SettingsError, Source};
+use sqlite::SqliteUrl;
 
 use crate::cli::{Places, UpOptions};
 
@@ -46,6 +47,8 @@ impl Settings {
         let broker_url = source.or("SOUK_BROKER_URL", &store(&data_dir, "broker"), "the event bus");
         let gateway = gateway::settings::Settings::load(&mut source, "127.0.0.1:8080");
         let url = |name| store(&data_dir, name);
+        source.default_for("SOUK_NOTIFICATION_EMAIL_URL", format!("file://{}", data_dir.join("mail").display()));
+        source.default_for("SOUK_PAYMENT_SANDBOX_URL", url("sandbox"));
         let mut settings = Self {
             process,
             internal_address,
@@ -65,7 +68,27 @@ impl Settings {
         if let Some(port) = options.port {
             settings.gateway.address.set_port(port);
         }
+        for (key, url) in [
+            ("SOUK_BROKER_URL", &settings.broker_url),
+            ("SOUK_USERS_DATABASE_URL", &settings.users.database_url),
+            ("SOUK_ORDERS_DATABASE_URL", &settings.orders.database_url),
+            ("SOUK_INVENTORY_DATABASE_URL", &settings.inventory.database_url),
+            ("SOUK_PAYMENT_DATABASE_URL", &settings.payment.database_url),
+            ("SOUK_NOTIFICATION_DATABASE_URL", &settings.notification.database_url),
+        ] {
+            check_engine(&mut source, key, url);
+        }
         source.finish().map(|effective| (settings, effective))
+    }
+}
+
+/// Tells at once of an engine that this build lacks, before anything is made or opened.
+fn check_engine(source: &mut Source, key: &str, url: &str) {
+    let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
+    if scheme != "sqlite" {
+        source.problem(key, &format!("names {scheme}://, which this build has no driver for; it has sqlite://<file>"));
+    } else if url.parse::<SqliteUrl>().is_err() {
+        source.problem(key, &format!("'{url}' names no file: write sqlite://<file>"));
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) async fn run(options: UpOptions) -> anyhow::Result<()> {
     banner::print(&souk, &settings, options.seed, started.elapsed());
     tokio::select! {
         result = host::stop_signal() => result.context("signals can't be listened to")?,
-        () = souk.stop.cancelled() => {}
+        () = souk.failed() => {}
     }
     eprintln!("\nstopping: finishing what is in work (Ctrl-C again ends at once)");
     tokio::spawn(async {

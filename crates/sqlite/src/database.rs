@@ -89,6 +89,8 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // The last connection to close folds the WAL into the file, and only one that may write can: the readers go first.
+        lock(&self.readers).clear();
         // The thread ends when its channel does; waiting for it makes a clean close (the last writes, the checkpoint) certain.
         drop(self.jobs.take());
         if let Some(writer) = self.writer.take() {

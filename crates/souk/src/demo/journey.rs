@@ -88,17 +88,16 @@ async fn pick_product(visitor: &Visitor) -> anyhow::Result<Product> {
         sku: text(product, "/sku")?.to_owned(),
         price: product.pointer("/price/amount_minor").and_then(Value::as_i64).context("no price")?,
     };
-    visitor.call(Call::get("look at one product", &product.path())).await?;
     Ok(product)
 }
 
-async fn available(visitor: &Visitor, product: &Product) -> anyhow::Result<u64> {
-    let found = visitor.call(Call::get("look at its stock", &product.path())).await?;
+async fn available(visitor: &Visitor, product: &Product, step: &str) -> anyhow::Result<u64> {
+    let found = visitor.call(Call::get(step, &product.path())).await?;
     found["available"].as_u64().context("no stock")
 }
 
 async fn buy(visitor: &Visitor, token: &str, product: &Product) -> anyhow::Result<String> {
-    let before = available(visitor, product).await?;
+    let before = available(visitor, product, "look at one product").await?;
     let key = uuid::Uuid::new_v4().to_string();
     let body = product.order(2, "card_ok");
     let place = || Call::post("place an order", "/api/orders", body.clone(), 201).with_token(token).with_key(&key);
@@ -122,8 +121,8 @@ async fn buy(visitor: &Visitor, token: &str, product: &Product) -> anyhow::Resul
     let path = format!("/api/payments/{id}");
     let payment = visitor.call(Call::get("see the payment", &path).with_token(token)).await?;
     visitor.check("charged once", payment["status"] == "captured" && payment["amount"] == order["total"], &payment)?;
-    let after = available(visitor, product).await?;
-    visitor.check("two fewer in stock", after <= before - 2, &json!([before, after]))?;
+    let after = available(visitor, product, "two fewer in stock").await?;
+    visitor.check("the stock went down by two", after <= before - 2, &json!([before, after]))?;
     Ok(id)
 }
 
@@ -154,7 +153,7 @@ async fn resume(visitor: &Visitor, token: &str, listener: &Listener) -> anyhow::
 }
 
 async fn refused_card(visitor: &Visitor, token: &str, product: &Product) -> anyhow::Result<()> {
-    let before = available(visitor, product).await?;
+    let before = available(visitor, product, "its stock before a refusal").await?;
     let declined =
         Call::post("a declined card", "/api/orders", product.order(1, "card_declined"), 402).with_token(token);
     let problem = visitor.call(declined).await?;
@@ -162,13 +161,8 @@ async fn refused_card(visitor: &Visitor, token: &str, product: &Product) -> anyh
     let path = format!("/api/orders/{}", text(&problem, "/order_id")?);
     let order = visitor.call(Call::get("its order is cancelled", &path).with_token(token)).await?;
     visitor.check("cancelled", order["status"] == "cancelled", &order)?;
-    let deadline = Instant::now() + PUSH_PATIENCE;
-    while available(visitor, product).await? < before {
-        if Instant::now() > deadline {
-            bail!("the stock of {} is not back", product.sku);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let back = |found: &Value| found["available"].as_u64() >= Some(before);
+    visitor.call_until(Call::get("and its stock is back", &product.path()), PUSH_PATIENCE, back).await?;
     Ok(())
 }
 
@@ -210,17 +204,8 @@ async fn change_of_mind(visitor: &Visitor, token: &str, order_id: &str) -> anyho
     let order = visitor.call(cancel).await?;
     visitor.check("cancelled", order["status"] == "cancelled", &order)?;
     let path = format!("/api/payments/{order_id}");
-    let deadline = Instant::now() + PUSH_PATIENCE;
-    loop {
-        let payment = visitor.call(Call::get("the money goes back", &path).with_token(token)).await?;
-        if payment["status"] == "refunded" {
-            break;
-        }
-        if Instant::now() > deadline {
-            bail!("the money is not back: {payment}");
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let refunded = |payment: &Value| payment["status"] == "refunded";
+    visitor.call_until(Call::get("the money goes back", &path).with_token(token), PUSH_PATIENCE, refunded).await?;
     let path = format!("/api/orders/{order_id}/timeline");
     let timeline = visitor.call(Call::get("what happened to it", &path).with_token(token)).await?;
     let statuses: Vec<_> =
@@ -260,20 +245,12 @@ async fn staff(visitor: &Visitor, token: &str, product: &Product) -> anyhow::Res
 }
 
 async fn notifications(visitor: &Visitor, token: &str) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PUSH_PATIENCE;
-    let page = loop {
-        let page =
-            visitor.call(Call::get("read the notifications", "/api/notifications?limit=100").with_token(token)).await?;
-        let kinds: Vec<_> =
-            page["items"].as_array().into_iter().flatten().filter_map(|item| item["kind"].as_str()).collect();
-        if kinds.contains(&"order_refunded") {
-            break page;
-        }
-        if Instant::now() > deadline {
-            bail!("no notification of the refund: {page}");
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let told = |page: &Value| {
+        let mut items = page["items"].as_array().into_iter().flatten();
+        items.any(|item| item["kind"] == "order_refunded")
     };
+    let read = Call::get("read the notifications", "/api/notifications?limit=100").with_token(token);
+    let page = visitor.call_until(read, PUSH_PATIENCE, told).await?;
     let path = format!("/api/notifications/{}/read", text(&page, "/items/0/id")?);
     visitor.call(Call::post("mark one read", &path, json!({}), 200).with_token(token)).await?;
     visitor.call(Call::post("mark all read", "/api/notifications/read-all", json!({}), 200).with_token(token)).await?;
@@ -285,27 +262,17 @@ async fn log_out(visitor: &Visitor, customer: &Customer) -> anyhow::Result<()> {
     let body = json!({ "refresh_token": customer.refresh_token });
     visitor.call(Call::post("log out", "/api/auth/logout", body.clone(), 204)).await?;
     visitor.call(Call::post("the session is over", "/api/auth/refresh", body, 401)).await?;
-    let deadline = Instant::now() + PUSH_PATIENCE;
-    while visitor
-        .client()
-        .get(format!("{}/api/users/me", visitor.url()))
-        .bearer_auth(&customer.token)
-        .send()
-        .await?
-        .status()
-        != 401
-    {
-        if Instant::now() > deadline {
+    let started = Instant::now();
+    loop {
+        let me = visitor.client().get(format!("{}/api/users/me", visitor.url())).bearer_auth(&customer.token);
+        if me.send().await?.status() == 401 {
+            break;
+        }
+        if started.elapsed() > PUSH_PATIENCE {
             bail!("the access token still works after the log-out");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    visitor.tell(
-        "its access token is void",
-        true,
-        PUSH_PATIENCE.saturating_sub(deadline.saturating_duration_since(Instant::now())),
-        "",
-        "",
-    );
+    visitor.tell("its access token is void", true, started.elapsed(), "", "");
     Ok(())
 }

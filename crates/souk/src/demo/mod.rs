@@ -37,7 +37,7 @@ async fn visit_temporary(places: Places) -> anyhow::Result<()> {
     let options = private_instance(Places { data_dir: Some(folder.clone()), ..places });
     let (settings, _) = Settings::load(&options)?;
     let log_control = settings.process.init_logs("souk")?;
-    log_control.set("warn")?;
+    log_control.set("error")?;
     let data_dir = DataDir::take(&settings.data_dir)?;
     let started = Instant::now();
     let result = match assembly::start(&settings, log_control, true, true).await {

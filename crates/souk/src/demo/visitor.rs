@@ -75,6 +75,35 @@ impl Visitor {
     /// Sends a request, prints the step, and fails if the answer is a surprise.
     pub(super) async fn call(&self, call: Call<'_>) -> anyhow::Result<Value> {
         let started = Instant::now();
+        let answer = self.send(&call).await?;
+        let good = answer.status.as_u16() == call.expect;
+        self.tell(call.step, good, started.elapsed(), &answer.what, &answer.request_id);
+        answer.value_if(good, &call)
+    }
+
+    /// Sends a request again and again until its answer says `wanted`; one step, however often it was asked.
+    pub(super) async fn call_until(
+        &self,
+        call: Call<'_>,
+        patience: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let started = Instant::now();
+        loop {
+            let answer = self.send(&call).await?;
+            let (what, request_id) = (answer.what.clone(), answer.request_id.clone());
+            let good = answer.status.as_u16() == call.expect;
+            let value = answer.value_if(good, &call)?;
+            let holds = wanted(&value);
+            if holds || started.elapsed() > patience {
+                self.tell(call.step, holds, started.elapsed(), &what, &request_id);
+                return if holds { Ok(value) } else { Err(anyhow::anyhow!("{}: still {value}", call.step)) };
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn send(&self, call: &Call<'_>) -> anyhow::Result<Answer> {
         let mut request =
             self.client.request(call.method.clone(), format!("{}{}", self.url, call.path)).timeout(TIMEOUT);
         if let Some(token) = call.token {
@@ -91,24 +120,11 @@ impl Visitor {
             .await
             .with_context(|| format!("{}: {} {} got no answer", call.step, call.method, call.path))?;
         let status = response.status();
-        let request_id =
-            response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or("-").to_owned();
+        let header = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+        let request_id = header.unwrap_or("-").to_owned();
         let text = response.text().await.with_context(|| format!("{}: the answer broke off", call.step))?;
-        let expected = StatusCode::from_u16(call.expect).context("a step expects a valid status")?;
-        self.tell(
-            call.step,
-            status == expected,
-            started.elapsed(),
-            &format!("{} {:<4} {}", status.as_u16(), call.method, call.path),
-            &request_id,
-        );
-        if status != expected {
-            bail!("{}: expected {expected}, got {status}: {text}", call.step);
-        }
-        if text.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&text).with_context(|| format!("{}: the answer is no JSON: {text}", call.step))
+        let what = format!("{} {:<4} {}", status.as_u16(), call.method, shortened(call.path));
+        Ok(Answer { status, request_id, text, what })
     }
 
     /// Prints a step.
@@ -128,4 +144,34 @@ impl Visitor {
         self.tell(what, false, Duration::ZERO, "", "");
         bail!("{what}: not so, but {seen}")
     }
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    request_id: String,
+    text: String,
+    /// For the printed line.
+    what: String,
+}
+
+impl Answer {
+    fn value_if(self, good: bool, call: &Call<'_>) -> anyhow::Result<Value> {
+        if !good {
+            bail!("{}: expected {}, got {}: {}", call.step, call.expect, self.status, self.text);
+        }
+        if self.text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&self.text).with_context(|| format!("{}: the answer is no JSON: {}", call.step, self.text))
+    }
+}
+
+/// Ids cut to their end, where they differ, so that lines stay in their columns.
+fn shortened(path: &str) -> String {
+    let part = |part: &str| match part.parse::<uuid::Uuid>() {
+        Ok(_) => format!("…{}", &part[part.len() - 6..]),
+        Err(_) => part.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
 }

@@ -29,8 +29,9 @@ fn a_port_that_is_taken_is_named() {
     for (public, internal) in [(port.as_str(), "0"), ("0", port.as_str())] {
         let args = ["up", "--port", public, "--internal-port", internal, "--data-dir"];
         let told = refused(souk().args(args).arg(folder.path()));
-        assert!(told.contains(&format!("127.0.0.1:{port}")), "{told}");
+        assert!(told.contains(&format!("127.0.0.1:{port}")) && told.contains("port another one"), "{told}");
     }
+    assert!(!folder.path().join("users.db").exists(), "it was found out before anything was made");
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn unknown_settings_and_engines_that_are_not_there_are_refused() {
         ("SOUK_USERS_DATABASE_URL", "mongodb://localhost"),
         ("SOUK_PAYMENT_DATABASE_URL", "postgres://localhost/payment"),
         ("SOUK_NOTIFICATION_DATABASE_URL", "mongodb://localhost"),
-        ("SOUK_REALTIME_URL", "redis://localhost"),
+        ("SOUK_ORDERS_DATABASE_URL", "sqlite://"),
     ] {
         let output = up().env(key, url).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
@@ -58,6 +59,9 @@ fn unknown_settings_and_engines_that_are_not_there_are_refused() {
         assert!(!output.status.success() && told.contains(key) && told.contains(scheme), "{key}: {told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
+    let output = up().env("SOUK_REALTIME_URL", "redis://localhost").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("SOUK_REALTIME_URL") && told.contains("redis"), "{told}");
 }
 
 #[test]
@@ -66,6 +70,7 @@ fn demo_accounts_are_not_served_to_other_machines_unless_that_is_meant() {
     let args = ["up", "--seed", "--host", "0.0.0.0", "--port", "0", "--internal-port", "0", "--data-dir"];
     let told = refused(souk().args(args).arg(folder.path()));
     assert!(told.contains("--allow-demo-accounts"), "{told}");
+    assert!(!folder.path().join("users.db").exists(), "nothing was made that would have to be refused again");
 }
 
 #[test]

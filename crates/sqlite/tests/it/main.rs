@@ -36,6 +36,17 @@ async fn what_was_written_is_there_after_reopening() {
     assert_eq!(count(&open(&folder)).await, 1);
 }
 
+#[tokio::test]
+async fn a_clean_close_leaves_one_file_with_everything_in_it() {
+    let folder = TempDir::new().unwrap();
+    let database = open(&folder);
+    database.write(insert("a".into(), 1)).await.unwrap();
+    assert_eq!(count(&database).await, 1);
+    drop(database);
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(files, ["test.db"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_writes_at_once_a_failing_one_undoes_only_itself() {
     let folder = TempDir::new().unwrap();
