@@ -258,11 +258,13 @@ impl Deliveries for SqliteDeliveries {
         let tags: Vec<i64> = verdicts.iter().map(|(delivery, _)| delivery.tag).collect();
         let now = self.shared.clock.now().unix_ms();
         let dead_queue = format!("{}.dead", self.subscription.queue);
+        let dead_letters = self.shared.queue(&dead_queue);
         let delays = self.subscription.retry.delays.clone();
         let result = self
             .shared
             .database
             .write(move |connection| {
+                let mut buried = 0;
                 let mut delete = connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?;
                 let mut delay = connection.prepare_cached(
                     "UPDATE messages SET attempts = ?2, available_at = ?3, last_error = ?4 WHERE id = ?1",
@@ -272,15 +274,19 @@ impl Deliveries for SqliteDeliveries {
                 for (delivery, verdict) in verdicts {
                     let (tag, attempt) = (delivery.tag, delivery.attempt);
                     match verdict {
-                        Verdict::Ack => delete.execute([tag])?,
+                        Verdict::Ack => {
+                            delete.execute([tag])?;
+                        }
                         Verdict::Retry(why) => match delays.get(attempt as usize - 1) {
-                            Some(wait) => delay.execute((tag, attempt, now + wait.as_millis() as i64, why))?,
-                            None => bury.execute((tag, attempt, &dead_queue, why))?,
+                            Some(wait) => {
+                                delay.execute((tag, attempt, now + wait.as_millis() as i64, why))?;
+                            }
+                            None => buried += bury.execute((tag, attempt, &dead_queue, why))?,
                         },
-                        Verdict::Dead(why) => bury.execute((tag, attempt, &dead_queue, why))?,
-                    };
+                        Verdict::Dead(why) => buried += bury.execute((tag, attempt, &dead_queue, why))?,
+                    }
                 }
-                Ok(())
+                Ok(buried)
             })
             .await
             .map_err(unavailable);
@@ -290,6 +296,10 @@ impl Deliveries for SqliteDeliveries {
             in_work.remove(tag);
             self.held.remove(tag);
         }
-        result
+        drop(in_work);
+        if result? > 0 {
+            dead_letters.arrived.notify_one();
+        }
+        Ok(())
     }
 }

@@ -96,6 +96,18 @@ async fn a_waiting_consumer_hears_at_once(bus: Arc<dyn EventBus>) {
     assert_eq!(ids(&waiting.await.unwrap()), [sent.id]);
 }
 
+async fn whoever_waits_for_dead_letters_hears_at_once(bus: Arc<dyn EventBus>) {
+    let mut dead = bus.subscribe(subscription("a.dead", &[])).await.unwrap();
+    let mut queue = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    let waiting = tokio::spawn(async move { next(&mut dead).await });
+    let hopeless = event("x", "1", 1);
+    bus.publish(std::slice::from_ref(&hopeless)).await.unwrap();
+    for delivery in next(&mut queue).await {
+        queue.settle(vec![(delivery, Verdict::Dead("no".into()))]).await.unwrap();
+    }
+    assert_eq!(ids(&waiting.await.unwrap()), [hopeless.id]);
+}
+
 async fn bindings_are_replaced_by_the_next_declaration(bus: Arc<dyn EventBus>) {
     drop(bus.subscribe(subscription("a", &["order.*"])).await.unwrap());
     let mut queue = bus.subscribe(subscription("a", &["product.*"])).await.unwrap();
@@ -130,6 +142,7 @@ event_bus_contract!(
         after_the_last_retry_and_at_once_when_hopeless_a_message_is_a_dead_letter,
         consumers_of_one_group_share_the_work,
         a_waiting_consumer_hears_at_once,
+        whoever_waits_for_dead_letters_hears_at_once,
         bindings_are_replaced_by_the_next_declaration,
     ]
 );
