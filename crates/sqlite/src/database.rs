@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::migration::{self, Migration, MigrationError};
 use crate::url::SqliteUrl;
-use crate::writer::{self, CommitResult, Completion, Job};
+use crate::writer::{self, CommitResult, Completion, Job, run_cached};
 
 /// Readers per file. Reads are short and the process has few cores: more would only cost memory.
 const READERS: usize = 2;
@@ -190,13 +190,13 @@ impl Database {
             Arc::clone(&self.inner.free_readers).acquire_owned().await.map_err(|_| E::from(StoreError::Dropped))?;
         let reader = lock(&self.inner.readers).pop().ok_or_else(|| E::from(StoreError::Dropped))?;
         // The connection goes back, and only then the permit, whatever happens to `work` or to the caller.
-        let mut lease = ReaderLease { inner: Arc::clone(&self.inner), reader: Some(reader), _permit: permit };
+        let lease = ReaderLease { inner: Arc::clone(&self.inner), reader: Some(reader), _permit: permit };
         tokio::task::spawn_blocking(move || {
-            let Some(connection) = lease.reader.as_mut() else {
+            let Some(connection) = lease.reader.as_ref() else {
                 return Err(E::from(StoreError::Dropped));
             };
-            let transaction = connection.transaction().map_err(|error| E::from(StoreError::from(error)))?;
-            work(&transaction)
+            let _snapshot = Snapshot::begin(connection).map_err(|error| E::from(StoreError::from(error)))?;
+            work(connection)
         })
         .await
         .unwrap_or_else(|_| Err(E::from(StoreError::Dropped)))
@@ -208,6 +208,24 @@ impl Database {
     /// [`StoreError`] when it can't.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.write(|connection| Ok(connection.query_row("SELECT 1", [], |_| Ok(()))?)).await
+    }
+}
+
+/// A read transaction; ends with its scope, also when that panics.
+struct Snapshot<'a>(&'a Connection);
+
+impl<'a> Snapshot<'a> {
+    fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+        run_cached(connection, "BEGIN DEFERRED")?;
+        Ok(Self(connection))
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = run_cached(self.0, "ROLLBACK") {
+            tracing::error!(error = %error, "a read transaction could not be ended");
+        }
     }
 }
 

@@ -35,11 +35,11 @@ pub(crate) fn run(mut connection: Connection, jobs: Receiver<Job>) {
 
 fn write_batch(connection: &mut Connection, batch: &mut Vec<Job>) {
     let mut completions = Vec::with_capacity(batch.len());
-    let result = begin(connection).and_then(|()| {
+    let result = run_cached(connection, "BEGIN IMMEDIATE").and_then(|()| {
         for job in batch.drain(..) {
             completions.push(run_in_savepoint(connection, job)?);
         }
-        connection.execute_batch("COMMIT")
+        run_cached(connection, "COMMIT")
     });
     if result.is_err()
         && !connection.is_autocommit()
@@ -58,20 +58,21 @@ fn write_batch(connection: &mut Connection, batch: &mut Vec<Job>) {
     }
 }
 
-fn begin(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")
+/// Parsed once, not once a transaction.
+pub(crate) fn run_cached(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(drop)
 }
 
 fn run_in_savepoint(connection: &Connection, job: Job) -> rusqlite::Result<Completion> {
-    connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+    run_cached(connection, "SAVEPOINT job")?;
     // A panic in one write must not take the thread, and with it every later write, down.
     let (keep, completion) = catch_unwind(AssertUnwindSafe(|| job(connection))).unwrap_or_else(|_| {
         tracing::error!("a write panicked; it was undone");
         (false, Box::new(|_: CommitResult| {}) as Completion)
     });
     if !keep {
-        connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+        run_cached(connection, "ROLLBACK TO job")?;
     }
-    connection.prepare_cached("RELEASE job")?.execute([])?;
+    run_cached(connection, "RELEASE job")?;
     Ok(completion)
 }

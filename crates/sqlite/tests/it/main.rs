@@ -78,6 +78,25 @@ async fn a_panicking_write_is_undone_and_later_ones_succeed() {
 }
 
 #[tokio::test]
+async fn a_panicking_read_holds_no_old_state_for_the_next() {
+    let folder = TempDir::new().unwrap();
+    let database = open(&folder);
+    for _ in 0..8 {
+        let panicked = database
+            .read(|c| {
+                c.query_row("SELECT count(*) FROM entries", [], |row| row.get::<_, i64>(0))?;
+                if c.is_autocommit() { Ok(()) } else { panic!("on purpose") }
+            })
+            .await;
+        assert!(matches!(panicked, Err::<(), _>(StoreError::Dropped)), "{panicked:?}");
+    }
+    database.write(insert("a".into(), 1)).await.unwrap();
+    for _ in 0..8 {
+        assert_eq!(count(&database).await, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_read_sees_one_state_while_others_write() {
     let folder = TempDir::new().unwrap();
     let database = open(&folder);
