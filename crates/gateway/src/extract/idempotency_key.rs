@@ -10,7 +10,7 @@ use crate::problem::Problem;
 
 /// The name of the header.
 pub const HEADER: &str = "Idempotency-Key";
-/// The longest key, in characters (design: Checkout).
+/// The longest key, in characters: as `PlaceOrderRequest` has it (proto/souk/orders/v1/orders.proto).
 const MAX_LENGTH: usize = 255;
 
 /// The key that makes a repeated order one order; absent when the caller sent none.

@@ -20,7 +20,8 @@ use super::hub::{Heard, LiveMessage, RealtimeHub, Subscription};
 use crate::clients::{Clients, call};
 use crate::extract::{Access, Caller};
 
-/// How often an idle stream shows that it lives (design: Realtime).
+/// How often an idle stream shows that it lives, by a comment (WHATWG HTML §9.2.7): proxies commonly drop what is silent
+/// for 60 s.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Entries read at once.
 const PAGE: u32 = 100;
