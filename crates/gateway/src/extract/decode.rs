@@ -83,9 +83,8 @@ impl Complaint {
 /// What a type of Rust is to someone who sends JSON.
 fn in_words(expected: &str) -> String {
     match expected {
-        "u32" => format!("a whole number from 0 to {}", u32::MAX),
-        "u64" => format!("a whole number from 0 to {}", u64::MAX),
-        "i64" => format!("a whole number from {} to {}", i64::MIN, i64::MAX),
+        // How far a machine's type reaches is nobody's rule; a field that has a rule says it (shapes/whole_number.rs).
+        "u32" | "u64" | "i64" => "a whole number".to_owned(),
         "a sequence" => "an array".to_owned(),
         "a boolean" => "true or false".to_owned(),
         other if other.starts_with("struct ") => "an object".to_owned(),
@@ -181,21 +180,8 @@ mod tests {
             (r#"{"items":[],"items":[]}"#, "/items", "is given twice"),
             (r#"{"items":{}}"#, "/items", "must be an array"),
             (r#"{"items":[{"sku":"A"}]}"#, "/items/0/quantity", "is missing"),
-            (
-                r#"{"items":[{"sku":"A","quantity":-1}]}"#,
-                "/items/0/quantity",
-                "must be a whole number from 0 to 4294967295",
-            ),
-            (
-                r#"{"items":[{"sku":"A","quantity":1.5}]}"#,
-                "/items/0/quantity",
-                "must be a whole number from 0 to 4294967295",
-            ),
-            (
-                r#"{"items":[{"sku":"A","quantity":99999999999999999999}]}"#,
-                "/items/0/quantity",
-                "must be a whole number from 0 to 4294967295",
-            ),
+            (r#"{"items":[{"sku":"A","quantity":1.5}]}"#, "/items/0/quantity", "must be a whole number"),
+            (r#"{"items":[{"sku":"A","quantity":"1"}]}"#, "/items/0/quantity", "must be a whole number"),
             (r#"{"items":[{"sku":1,"quantity":1}]}"#, "/items/0/sku", "must be a string"),
             (r#"{"items":[1]}"#, "/items/0", "must be an object"),
             ("[[]]", "", "must be an object"),

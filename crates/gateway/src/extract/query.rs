@@ -13,7 +13,7 @@ use serde::forward_to_deserialize_any;
 use super::decode::Complaint;
 use crate::problem::Problem;
 
-/// The query, as a struct whose fields are optional texts, numbers, booleans or lists of texts.
+/// The query, as a struct whose fields are texts, what is read from a text, booleans, and lists of them.
 pub struct QueryParams<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest for QueryParams<T> {
@@ -99,11 +99,6 @@ impl<'de> Deserializer<'de> for Value {
         visitor.visit_some(self)
     }
 
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Invalid> {
-        let number = self.0.parse();
-        visitor.visit_u32(number.map_err(|_| Invalid(format!("must be a whole number from 0 to {}", u32::MAX)))?)
-    }
-
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Invalid> {
         match self.0.as_str() {
             "true" => visitor.visit_bool(true),
@@ -118,7 +113,7 @@ impl<'de> Deserializer<'de> for Value {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct tuple
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct tuple
         tuple_struct map struct enum identifier ignored_any
     }
 }
@@ -129,13 +124,14 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::shapes::PageLimit;
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields, default)]
     struct Sample {
         search: Option<String>,
         tags: Vec<String>,
-        limit: Option<u32>,
+        limit: PageLimit,
         unread: Option<bool>,
     }
 
@@ -147,7 +143,7 @@ mod tests {
             Sample {
                 search: Some("green tea!".to_owned()),
                 tags: vec!["tea".to_owned(), " cup".to_owned()],
-                limit: Some(7),
+                limit: PageLimit::try_from("7".to_owned()).unwrap(),
                 unread: Some(true)
             }
         );
@@ -157,10 +153,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (query, name, message) in [
-            ("limit=x", "limit", "must be a whole number from 0 to 4294967295"),
-            ("limit=-1", "limit", "must be a whole number from 0 to 4294967295"),
-            ("limit=4294967296", "limit", "must be a whole number from 0 to 4294967295"),
-            ("limit=", "limit", "must be a whole number from 0 to 4294967295"),
+            ("limit=x", "limit", "must be a whole number from 1 to 100"),
+            ("limit=-1", "limit", "must be a whole number from 1 to 100"),
+            ("limit=4294967296", "limit", "must be a whole number from 1 to 100"),
+            ("limit=", "limit", "must be a whole number from 1 to 100"),
             ("unread=1", "unread", "must be true or false"),
             ("limit=1&limit=2", "limit", "is given twice"),
             ("lim=1", "lim", "is not known"),

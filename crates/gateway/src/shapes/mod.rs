@@ -1,4 +1,4 @@
-//! The JSON that the API takes and gives (design: Gateway). Requests refuse fields they do not know.
+//! The JSON that the API takes and gives. Requests refuse fields they do not know.
 //!
 //! Answers are made from the services' messages; a message that makes no sense is a [`BadAnswer`], our fault and not the
 //! caller's.
@@ -11,6 +11,7 @@ pub mod page;
 pub mod payment;
 pub mod product;
 pub mod user;
+mod whole_number;
 
 pub use money::Money;
 pub use page::{Page, PageLimit};

@@ -4,7 +4,7 @@ use contracts::grpc::types;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::BadAnswer;
+use super::{BadAnswer, whole_number};
 
 /// An exact amount of money.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -12,6 +12,7 @@ use super::BadAnswer;
 #[schema(example = json!({"amount_minor": 1999, "currency": "USD"}))]
 pub struct Money {
     /// Whole minor units of the currency, such as cents; at most 2^53 − 1 either way.
+    #[serde(deserialize_with = "whole_number::amount_minor")]
     pub amount_minor: i64,
     /// ISO 4217 code.
     #[schema(min_length = 3, max_length = 3)]

@@ -6,7 +6,7 @@ use contracts::grpc::orders;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{BadAnswer, Money, PageLimit};
+use super::{BadAnswer, Money, PageLimit, whole_number};
 
 /// The states of an order, as the API names them.
 const STATUSES: &str = "draft, pending, confirmed, shipped, delivered, rejected, cancelled or refunded";
@@ -181,6 +181,7 @@ pub struct RequestedItem {
     #[schema(example = "TEA-001")]
     pub sku: String,
     /// Whole units.
+    #[serde(deserialize_with = "whole_number::quantity")]
     #[schema(minimum = 1, maximum = 10000, example = 2)]
     pub quantity: u32,
 }

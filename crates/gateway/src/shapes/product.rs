@@ -4,7 +4,7 @@ use contracts::grpc::inventory;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{BadAnswer, Money, PageLimit};
+use super::{BadAnswer, Money, PageLimit, whole_number};
 
 /// Something to buy.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,7 +87,8 @@ pub struct CreateProduct {
     #[serde(default)]
     pub tags: Vec<String>,
     /// Units on the shelf at the start.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_number::on_hand")]
+    #[schema(maximum = 1_000_000_000)]
     pub on_hand: u64,
 }
 
@@ -136,7 +137,8 @@ pub struct SetPrice {
 #[serde(deny_unknown_fields)]
 pub struct SetStock {
     /// Units on the shelf, those reserved included.
-    #[schema(example = 100)]
+    #[serde(deserialize_with = "whole_number::on_hand")]
+    #[schema(maximum = 1_000_000_000, example = 100)]
     pub on_hand: u64,
     /// Why the count changed.
     #[schema(nullable = false, example = "delivery 4711")]

@@ -158,6 +158,43 @@ async fn fields_of_the_wrong_type_are_named() {
 }
 
 #[tokio::test]
+async fn numbers_are_refused_in_the_words_of_the_rule_and_not_of_the_machine() {
+    let world = World::new().await;
+    let order =
+        |quantity: &str| format!(r#"{{"items":[{{"sku":"A","quantity":{quantity}}}],"payment_method":"card_ok"}}"#);
+    let stock = |on_hand: &str| format!(r#"{{"on_hand":{on_hand}}}"#);
+    let product = |on_hand: &str| {
+        format!(r#"{{"sku":"A","name":"A","price":{{"amount_minor":1,"currency":"USD"}},"on_hand":{on_hand}}}"#)
+    };
+    let price = |amount: &str| format!(r#"{{"price":{{"amount_minor":{amount},"currency":"USD"}}}}"#);
+    let past = "99999999999999999999999";
+    let (quantity, units, amount) = (
+        "must be a whole number from 1 to 10000",
+        "must be a whole number from 0 to 1000000000",
+        "must be a whole number of minor units, at most 9007199254740991",
+    );
+    for (method, path, body, pointer, message) in [
+        (Method::POST, "/api/orders", order("-1"), "/items/0/quantity", quantity),
+        (Method::POST, "/api/orders", order("1.5"), "/items/0/quantity", quantity),
+        (Method::POST, "/api/orders", order("\"1\""), "/items/0/quantity", quantity),
+        (Method::POST, "/api/orders", order("null"), "/items/0/quantity", quantity),
+        (Method::POST, "/api/orders", order("4294967296"), "/items/0/quantity", quantity),
+        (Method::POST, "/api/orders", order(past), "/items/0/quantity", quantity),
+        (Method::PUT, "/api/products/A/stock", stock("-1"), "/on_hand", units),
+        (Method::PUT, "/api/products/A/stock", stock("1.5"), "/on_hand", units),
+        (Method::PUT, "/api/products/A/stock", stock(past), "/on_hand", units),
+        (Method::POST, "/api/products", product("\"1\""), "/on_hand", units),
+        (Method::PUT, "/api/products/A/price", price("1.5"), "/price/amount_minor", amount),
+        (Method::PUT, "/api/products/A/price", price("9223372036854775808"), "/price/amount_minor", amount),
+    ] {
+        let request = world.request(method, path).bearer_auth(world.token()).header(CONTENT_TYPE, "application/json");
+        let refused = problem(request.body(body.clone()).send().await.unwrap()).await;
+        let error = &refused["errors"][0];
+        assert_eq!((&error["pointer"], &error["detail"]), (&pointer.into(), &message.into()), "{path} {body}");
+    }
+}
+
+#[tokio::test]
 async fn null_is_no_way_to_leave_a_field_out() {
     let world = World::new().await;
     let asked = world.script.calls_for_requests().len();
