@@ -15,7 +15,11 @@ pub struct Settings {
 impl Settings {
     /// Reads the settings; without a default the database's address must be given.
     pub fn load(source: &mut Source, default_database_url: Option<&str>) -> Self {
-        let help = "where the catalogue, the stock and the reservations are kept: sqlite://<file>";
+        let help = if cfg!(feature = "redis") {
+            "where the catalogue, the stock and the reservations are kept: sqlite://<file> or redis://<host>"
+        } else {
+            "where the catalogue, the stock and the reservations are kept: sqlite://<file>"
+        };
         let database_url = match default_database_url {
             Some(default) => source.or(DATABASE_URL, default, help),
             None => source.required(DATABASE_URL, help),

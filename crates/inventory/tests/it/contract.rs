@@ -22,13 +22,28 @@ use crate::helpers::{START, order, url_of};
 struct Stores {
     catalogue: Arc<dyn CatalogueRepository>,
     reservations: Arc<dyn ReservationRepository>,
-    _folder: TempDir,
+    _owned: Box<dyn std::any::Any + Send + Sync>,
 }
 
 fn sqlite_in_tempdir() -> Stores {
     let folder = TempDir::new().unwrap();
     let store = SqliteStore::open(&url_of(&folder, "x").parse().unwrap(), Arc::new(UuidV7Generator)).unwrap();
-    Stores { catalogue: Arc::new(store.catalogue), reservations: Arc::new(store.reservations), _folder: folder }
+    Stores {
+        catalogue: Arc::new(store.catalogue),
+        reservations: Arc::new(store.reservations),
+        _owned: Box::new(folder),
+    }
+}
+
+#[cfg(feature = "redis")]
+fn redis_with_own_prefix() -> Stores {
+    let prefix = crate::redis::Prefix::new();
+    let store = prefix.open();
+    Stores {
+        catalogue: Arc::new(store.catalogue),
+        reservations: Arc::new(store.reservations),
+        _owned: Box::new(prefix),
+    }
 }
 
 /// A named test of each case for each adapter; between the brackets go attributes, such as `#[ignore = "needs a server"]`.
@@ -50,6 +65,25 @@ macro_rules! contract {
 
 contract! {
     sqlite []: super::sqlite_in_tempdir() => [
+        a_product_is_found_as_it_was_added,
+        a_taken_sku_is_refused_and_changes_nothing,
+        many_are_found_in_the_order_asked_for_each_once,
+        pages_follow_the_bytes_of_the_sku,
+        a_search_ignores_letter_case_and_gives_no_character_a_meaning,
+        a_product_is_found_by_all_its_present_tags,
+        a_refused_or_empty_change_saves_nothing,
+        all_lines_are_held_or_none,
+        a_reservation_and_its_stock_move_together,
+        an_unknown_order_has_no_reservation,
+        of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
+        of_concurrent_verdicts_one_counts,
+        holds_run_out_on_their_millisecond_oldest_first,
+    ];
+}
+
+#[cfg(feature = "redis")]
+contract! {
+    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: super::redis_with_own_prefix() => [
         a_product_is_found_as_it_was_added,
         a_taken_sku_is_refused_and_changes_nothing,
         many_are_found_in_the_order_asked_for_each_once,

@@ -52,6 +52,17 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn start(clock: Arc<dyn Clock>) -> Self {
         let folder = TempDir::new().unwrap();
+        let url = url_of(&folder, "inventory");
+        Self::start_on(url, folder, clock).await
+    }
+
+    /// On another store than a file in the folder.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn on(database_url: String, clock: Arc<dyn Clock>) -> Self {
+        Self::start_on(database_url, TempDir::new().unwrap(), clock).await
+    }
+
+    async fn start_on(database_url: String, folder: TempDir, clock: Arc<dyn Clock>) -> Self {
         let stop = CancellationToken::new();
         let signer = UserTokenSigner::new("k1".to_owned(), &generate_signing_key()).unwrap();
         let platform = Platform {
@@ -62,7 +73,7 @@ impl World {
             stop: stop.clone(),
         };
         let bus = messaging::connect(&url_of(&folder, "broker"), clock).await.unwrap();
-        let settings = Settings { database_url: url_of(&folder, "inventory") };
+        let settings = Settings { database_url };
         let service = bootstrap::build(&settings, &platform, Arc::clone(&bus)).await.unwrap();
         let host = Host::new(stop.clone(), Health::default());
         let (connector, listener) = local::pair();

@@ -6,5 +6,11 @@ mod events;
 mod grpc;
 mod helpers;
 mod input;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redis_outage;
+#[cfg(feature = "redis")]
+mod redis_rules;
 mod sqlite;
 mod sweeper;

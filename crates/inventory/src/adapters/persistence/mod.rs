@@ -1,3 +1,7 @@
-//! Stores: one module per engine.
+//! Where the inventory is kept.
 
+mod events;
+#[cfg(feature = "redis")]
+pub mod redis;
+mod rows;
 pub mod sqlite;

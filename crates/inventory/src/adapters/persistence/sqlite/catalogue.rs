@@ -3,22 +3,19 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use contracts::event_data::{self, event_type};
-use contracts::money::Currency;
-use contracts::{Money, Sku, Timestamp};
+use contracts::{Sku, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
 
 use super::failure::Failure;
-use super::journal::{EventWriter, Journal};
-use super::{save_stock, stock_of};
+use super::journal::{Journal, append, unwritable};
+use super::save_stock;
+use crate::adapters::persistence::events::EventWriter;
+use crate::adapters::persistence::rows::{ProductRow, search_text, stock_of, tags_json};
 use crate::application::ports::{CatalogueRepository, ChangeError, ProductPage, ProductQuery, RepositoryError};
 use crate::domain::error::CatalogueError;
-use crate::domain::product::{CountedMovement, Product, ProductChange, ProductCommand, ProductDetails, ProductEvent};
+use crate::domain::product::{CountedMovement, Product, ProductChange, ProductCommand};
 use crate::domain::stock::MovementKind;
-use crate::domain::values::{Description, ImageUrl, Price, ProductName, Tag, Tags};
-
-/// Between the texts that are searched, so that no hit spans two of them: no text that was parsed has it.
-const SEPARATOR: char = '\u{1f}';
+use crate::domain::values::Tag;
 
 macro_rules! select_products {
     ($rest:literal) => {
@@ -137,23 +134,16 @@ fn page(connection: &Connection, query: &ProductQuery) -> Result<ProductPage, Fa
     Ok(page)
 }
 
+/// A row of [`select_products`].
 struct StoredProduct {
-    sku: String,
-    name: String,
-    description: String,
-    price_minor: i64,
-    currency: String,
-    image_url: String,
-    tags: String,
-    version: i64,
-    updated_at: i64,
+    row: ProductRow,
     on_hand: i64,
     reserved: i64,
 }
 
 impl StoredProduct {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
+        let product = ProductRow {
             sku: row.get(0)?,
             name: row.get(1)?,
             description: row.get(2)?,
@@ -163,53 +153,22 @@ impl StoredProduct {
             tags: row.get(6)?,
             version: row.get(7)?,
             updated_at: row.get(8)?,
-            on_hand: row.get(9)?,
-            reserved: row.get(10)?,
-        })
+        };
+        Ok(Self { row: product, on_hand: row.get(9)?, reserved: row.get(10)? })
     }
 
     fn decode(self) -> Result<Product, Failure> {
+        let key = self.row.sku.clone();
         let Some(stock) = stock_of(self.on_hand, self.reserved) else {
-            return Err(Failure::corrupt("stock", self.sku));
+            return Err(Failure::corrupt("stock", key));
         };
-        let key = self.sku.clone();
-        let decoded = || {
-            let currency = Currency::parse(&self.currency).ok()?;
-            let price = Price::new(Money::new(self.price_minor, currency).ok()?).ok()?;
-            let tags: Vec<String> = serde_json::from_str(&self.tags).ok()?;
-            let details = ProductDetails {
-                name: ProductName::from_stored(self.name),
-                description: Description::from_stored(self.description),
-                image_url: ImageUrl::from_stored(self.image_url),
-                tags: Tags::new(tags.into_iter().map(Tag::from_stored).collect()).ok()?,
-            };
-            let (sku, version) = (Sku::try_from(self.sku).ok()?, u64::try_from(self.version).ok()?);
-            Some(Product::from_stored(sku, details, price, stock, version, Timestamp::from_unix_ms(self.updated_at)))
-        };
-        decoded().ok_or_else(|| Failure::corrupt("products", key))
-    }
-}
-
-/// What a product's row says besides its key, as text where SQLite has no better type.
-struct Columns {
-    tags: String,
-    search_text: String,
-}
-
-impl Columns {
-    fn of(product: &Product) -> rusqlite::Result<Self> {
-        let ProductDetails { name, description, tags, .. } = product.details();
-        let tags: Vec<&str> = tags.as_slice().iter().map(Tag::as_str).collect();
-        let tags =
-            serde_json::to_string(&tags).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        let (name, sku, description) = (name.as_str(), product.sku().as_str(), description.as_str());
-        Ok(Self { tags, search_text: format!("{name}{SEPARATOR}{sku}{SEPARATOR}{description}").to_lowercase() })
+        self.row.decode(stock).ok_or_else(|| Failure::corrupt("products", key))
     }
 }
 
 /// `false` when the sku is taken.
 fn insert(connection: &Connection, product: &Product) -> rusqlite::Result<bool> {
-    let Columns { tags, search_text } = Columns::of(product)?;
+    let (tags, search_text) = (tags_json(product).map_err(unwritable)?, search_text(product));
     let (details, price) = (product.details(), product.price().money());
     let inserted = connection
         .prepare_cached(
@@ -241,7 +200,7 @@ fn insert(connection: &Connection, product: &Product) -> rusqlite::Result<bool> 
 }
 
 fn update(connection: &Connection, product: &Product) -> rusqlite::Result<()> {
-    let Columns { tags, search_text } = Columns::of(product)?;
+    let (tags, search_text) = (tags_json(product).map_err(unwritable)?, search_text(product));
     let (details, price) = (product.details(), product.price().money());
     connection
         .prepare_cached(
@@ -289,21 +248,5 @@ fn save_change(
             )?
             .execute((sku.as_str(), MovementKind::Counted.as_str(), quantity, reason, events.at().unix_ms()))?;
     }
-    let data = event_data::ProductEvent {
-        sku: sku.clone(),
-        name: product.details().name.as_str().to_owned(),
-        price: product.price().money(),
-        available: product.stock().available(),
-        version: product.version(),
-    };
-    events.append(connection, routing_key(change.event), sku.to_string(), product.version(), &data)
-}
-
-const fn routing_key(event: ProductEvent) -> &'static str {
-    match event {
-        ProductEvent::Created => event_type::PRODUCT_CREATED,
-        ProductEvent::Updated => event_type::PRODUCT_UPDATED,
-        ProductEvent::PriceChanged => event_type::PRODUCT_PRICE_CHANGED,
-        ProductEvent::StockChanged => event_type::PRODUCT_STOCK_CHANGED,
-    }
+    append(connection, events.of_product(product, change.event))
 }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use contracts::event::{Event, EventHead};
+use contracts::event::Event;
 use contracts::{IdGenerator, Timestamp};
 use messaging::{SqliteOutbox, outbox};
-use observability::RequestContext;
 use rusqlite::Connection;
-use serde::Serialize;
 use sqlite::Database;
 
 use super::failure::Failure;
+use crate::adapters::persistence::events::EventWriter;
 
 /// The database, its outbox, and where event ids come from.
 #[derive(Clone)]
@@ -58,42 +57,16 @@ impl Journal {
 
     /// Taken here and not in the transaction: that runs on the writing thread, which works for no request.
     fn event_writer(&self, at: Timestamp) -> EventWriter {
-        EventWriter { ids: Arc::clone(&self.ids), at, context: RequestContext::current() }
+        EventWriter::new(&self.ids, at)
     }
 }
 
-/// Appends events inside a transaction.
-pub(super) struct EventWriter {
-    ids: Arc<dyn IdGenerator>,
-    at: Timestamp,
-    context: Option<RequestContext>,
+/// Appends an event inside a transaction.
+pub(super) fn append(connection: &Connection, event: serde_json::Result<Event>) -> rusqlite::Result<()> {
+    outbox::append(connection, &event.map_err(unwritable)?)
 }
 
-impl EventWriter {
-    /// The moment that the change is made.
-    pub(super) const fn at(&self) -> Timestamp {
-        self.at
-    }
-
-    pub(super) fn append<T: Serialize>(
-        &self,
-        connection: &Connection,
-        event_type: &str,
-        subject: String,
-        aggregate_version: u64,
-        data: &T,
-    ) -> rusqlite::Result<()> {
-        let head = EventHead {
-            id: self.ids.new_uuid(),
-            service: "inventory",
-            event_type,
-            subject,
-            time: self.at,
-            aggregate_version,
-            traceparent: self.context.as_ref().map(RequestContext::traceparent),
-            request_id: self.context.as_ref().map(|context| context.request_id().to_owned()),
-        };
-        let event = Event::new(head, data).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        outbox::append(connection, &event)
-    }
+/// What can't be written as JSON can't be saved.
+pub(super) fn unwritable(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }

@@ -18,6 +18,7 @@ pub use reservations::SqliteReservations;
 use failure::Failure;
 use journal::Journal;
 
+use crate::adapters::persistence::rows::stock_of;
 use crate::domain::stock::Stock;
 
 const MIGRATIONS: &[Migration] = &[
@@ -77,10 +78,6 @@ fn find_stock(connection: &Connection, sku: &str) -> Result<Option<Stock>, Failu
         .query_row([sku], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
         .optional()?;
     row.map(|(on_hand, reserved)| stock_of(on_hand, reserved).ok_or_else(|| Failure::corrupt("stock", sku))).transpose()
-}
-
-fn stock_of(on_hand: i64, reserved: i64) -> Option<Stock> {
-    Stock::from_stored(u64::try_from(on_hand).ok()?, u64::try_from(reserved).ok()?).ok()
 }
 
 fn save_stock(connection: &Connection, sku: &str, stock: Stock) -> rusqlite::Result<()> {

@@ -1,18 +1,18 @@
 //! Reservations in SQLite.
 
 use async_trait::async_trait;
-use contracts::event_data::{self, LineData, event_type};
+use contracts::Timestamp;
 use contracts::ids::OrderId;
-use contracts::{Quantity, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::failure::Failure;
-use super::journal::{EventWriter, Journal};
+use super::journal::{Journal, append, unwritable};
 use super::{find_stock, save_stock};
+use crate::adapters::persistence::events::EventWriter;
+use crate::adapters::persistence::rows::{ReservationRow, cause_and_expiry, items};
 use crate::application::ports::{ChangeError, RepositoryError, ReservationRepository};
 use crate::domain::error::ReservationError;
-use crate::domain::lines::Line;
-use crate::domain::reservation::{ReleaseCause, Reservation, ReservationCommand, ReservationEvent, Status, Transition};
+use crate::domain::reservation::{Reservation, ReservationCommand, Transition};
 use crate::domain::stock::{EffectError, ShelfLine, StockEffect, apply};
 
 /// [`ReservationRepository`] on SQLite.
@@ -100,46 +100,18 @@ fn load(connection: &Connection, order_id: OrderId) -> Result<Option<Reservation
     let mut statement = connection.prepare_cached(
         "SELECT status, release_cause, expires_at, lines, version FROM reservations WHERE order_id = ?1",
     )?;
-    let row = statement.query_row([order_id.to_string()], StoredReservation::read).optional()?;
+    let row = statement.query_row([order_id.to_string()], read_row).optional()?;
     row.map(|row| row.decode(order_id).ok_or_else(|| Failure::corrupt("reservations", order_id))).transpose()
 }
 
-struct StoredReservation {
-    status: String,
-    release_cause: Option<String>,
-    expires_at: Option<i64>,
-    lines: String,
-    version: i64,
-}
-
-impl StoredReservation {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            status: row.get(0)?,
-            release_cause: row.get(1)?,
-            expires_at: row.get(2)?,
-            lines: row.get(3)?,
-            version: row.get(4)?,
-        })
-    }
-
-    fn decode(self, order_id: OrderId) -> Option<Reservation> {
-        let status = match (self.status.as_str(), self.release_cause.as_deref(), self.expires_at) {
-            ("held", None, Some(at)) => Status::Held { expires_at: Timestamp::from_unix_ms(at) },
-            ("pinned", None, None) => Status::Pinned,
-            ("committed", None, None) => Status::Committed,
-            ("released", Some("verdict"), None) => Status::Released(ReleaseCause::Verdict),
-            ("released", Some("expired"), None) => Status::Released(ReleaseCause::Expired),
-            ("returned", None, None) => Status::Returned,
-            _ => return None,
-        };
-        let lines: Vec<LineData> = serde_json::from_str(&self.lines).ok()?;
-        let lines = lines
-            .into_iter()
-            .map(|LineData { sku, quantity }| Some(Line { sku, quantity: Quantity::try_from(quantity).ok()? }))
-            .collect::<Option<Vec<_>>>()?;
-        Some(Reservation::from_stored(order_id, lines, status, u64::try_from(self.version).ok()?))
-    }
+fn read_row(row: &Row<'_>) -> rusqlite::Result<ReservationRow> {
+    Ok(ReservationRow {
+        status: row.get(0)?,
+        release_cause: row.get(1)?,
+        expires_at: row.get(2)?,
+        lines: row.get(3)?,
+        version: row.get(4)?,
+    })
 }
 
 /// Saves a transition with everything that it brings about.
@@ -153,30 +125,11 @@ fn save(
     if let Some(effect) = change.effect {
         move_stock(connection, events, &reservation, effect)?;
     }
-    let items: Vec<LineData> = reservation
-        .lines()
-        .iter()
-        .map(|line| LineData { sku: line.sku.clone(), quantity: line.quantity.get() })
-        .collect();
-    save_row(connection, events, &reservation, &items)?;
+    save_row(connection, events, &reservation)?;
     if let Some(event) = change.event {
-        let data = event_data::ReservationEvent {
-            order_id: reservation.order_id(),
-            status: reservation.status().as_str().to_owned(),
-            items,
-        };
-        let subject = reservation.order_id().to_string();
-        events.append(connection, routing_key(event), subject, reservation.version(), &data)?;
+        append(connection, events.of_reservation(&reservation, event))?;
     }
     Ok(reservation)
-}
-
-const fn routing_key(event: ReservationEvent) -> &'static str {
-    match event {
-        ReservationEvent::Reserved => event_type::INVENTORY_RESERVED,
-        ReservationEvent::Committed => event_type::INVENTORY_COMMITTED,
-        ReservationEvent::Released => event_type::INVENTORY_RELEASED,
-    }
 }
 
 fn move_stock(
@@ -216,20 +169,9 @@ fn move_stock(
     Ok(())
 }
 
-fn save_row(
-    connection: &Connection,
-    events: &EventWriter,
-    reservation: &Reservation,
-    items: &[LineData],
-) -> rusqlite::Result<()> {
-    let lines =
-        serde_json::to_string(items).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    let (release_cause, expires_at) = match reservation.status() {
-        Status::Held { expires_at } => (None, Some(expires_at.unix_ms())),
-        Status::Released(ReleaseCause::Verdict) => (Some("verdict"), None),
-        Status::Released(ReleaseCause::Expired) => (Some("expired"), None),
-        Status::Pinned | Status::Committed | Status::Returned => (None, None),
-    };
+fn save_row(connection: &Connection, events: &EventWriter, reservation: &Reservation) -> rusqlite::Result<()> {
+    let lines = serde_json::to_string(&items(reservation)).map_err(unwritable)?;
+    let (release_cause, expires_at) = cause_and_expiry(reservation.status());
     connection
         .prepare_cached(
             "INSERT INTO reservations (order_id, status, release_cause, expires_at, lines, version, updated_at)

@@ -1,0 +1,61 @@
+-- Saves what the domain decided about one reservation: its state, the stock of its lines, the ledger, the event. All or nothing:
+-- everything is compared before anything is written.
+--
+-- KEYS  1 reservation, 2 orders, 3 expiries, 4 movements, 5 events, 6 outbox, 7 position, from 8 on the products whose stock moves
+-- ARGV  1 revision that was decided on ('0': none), 2 order id, 3 status, 4 release cause, 5 end of the hold, 6 lines,
+--       7 version, 8 now, 9 event id, 10 event type, 11 event ('' for none), 12 channel that wakes relays,
+--       from 13 on, for each product: sku, change of on hand, change of reserved, kind of movement ('' for none)
+-- Returns {'saved'}; {'changed', fields of the reservation}; or {'stock', on hand and reserved of each product ('' if unknown)}.
+local revision = redis.call('HGET', KEYS[1], 'revision') or '0'
+if revision ~= ARGV[1] then
+  return {'changed', redis.call('HGETALL', KEYS[1])}
+end
+
+local fits, stocks = true, {}
+for i = 8, #KEYS do
+  local a = 13 + (i - 8) * 4
+  local stock = redis.call('HMGET', KEYS[i], 'on_hand', 'reserved')
+  local on_hand, reserved = tonumber(stock[1] or ''), tonumber(stock[2] or '')
+  -- The invariant of the store, as a CHECK is elsewhere. What to answer when it would break, the domain decides.
+  if not on_hand or not reserved or reserved + ARGV[a + 2] < 0
+    or on_hand + ARGV[a + 1] < reserved + ARGV[a + 2] then
+    fits = false
+  end
+  stocks[#stocks + 1] = stock[1] or ''
+  stocks[#stocks + 1] = stock[2] or ''
+end
+if not fits then
+  return {'stock', stocks}
+end
+
+if ARGV[11] ~= '' then
+  local position = redis.call('INCR', KEYS[7])
+  redis.call('XADD', KEYS[5], position .. '-0', 'id', ARGV[9], 'type', ARGV[10], 'subject', ARGV[2],
+    'aggregate_version', ARGV[7], 'body', ARGV[11])
+  redis.call('ZADD', KEYS[6], position, ARGV[11])
+  redis.call('PUBLISH', ARGV[12], position)
+end
+for i = 8, #KEYS do
+  local a = 13 + (i - 8) * 4
+  if ARGV[a + 1] ~= '0' then
+    redis.call('HINCRBY', KEYS[i], 'on_hand', ARGV[a + 1])
+  end
+  if ARGV[a + 2] ~= '0' then
+    redis.call('HINCRBY', KEYS[i], 'reserved', ARGV[a + 2])
+  end
+  redis.call('HINCRBY', KEYS[i], 'revision', 1)
+  if ARGV[a + 3] ~= '' then
+    redis.call('XADD', KEYS[4], '*', 'sku', ARGV[a], 'kind', ARGV[a + 3], 'quantity', ARGV[a + 1],
+      'order_id', ARGV[2], 'reason', '', 'at', ARGV[8])
+  end
+end
+redis.call('HSET', KEYS[1], 'status', ARGV[3], 'release_cause', ARGV[4], 'expires_at', ARGV[5], 'lines', ARGV[6],
+  'version', ARGV[7], 'updated_at', ARGV[8])
+redis.call('HINCRBY', KEYS[1], 'revision', 1)
+redis.call('ZADD', KEYS[2], 0, ARGV[2])
+if ARGV[3] == 'held' then
+  redis.call('ZADD', KEYS[3], ARGV[5], ARGV[2])
+else
+  redis.call('ZREM', KEYS[3], ARGV[2])
+end
+return {'saved'}

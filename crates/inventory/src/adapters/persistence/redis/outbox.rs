@@ -1,0 +1,93 @@
+//! The outbox in Redis.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::Event;
+use futures::StreamExt as _;
+use messaging::outbox::{OutboxError, OutboxSource};
+use redis::{RedisError, pipe};
+use tokio_util::sync::CancellationToken;
+
+use super::journal::Journal;
+
+/// How long a relay that went away keeps another from publishing. Longer than a relay sleeps between two looks.
+const LEASE: Duration = Duration::from_secs(3);
+/// Wait after the subscription was lost.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+/// [`OutboxSource`] on Redis, for one relay. Of several relays on one prefix one publishes, and another takes over when
+/// that one is silent for three seconds.
+#[derive(Clone)]
+pub struct RedisOutbox {
+    journal: Journal,
+    relay: String,
+}
+
+impl RedisOutbox {
+    pub(super) fn new(journal: Journal, relay: String) -> Self {
+        Self { journal, relay }
+    }
+
+    /// Hears what other processes append, until `stop` is cancelled. Nothing is lost without it: the relay looks by itself
+    /// every few seconds.
+    pub async fn listen(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                heard = self.hear() => if let Err(error) = heard {
+                    tracing::debug!(error = %error, "what others append is not heard, trying again");
+                },
+            }
+            let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
+        }
+    }
+
+    async fn hear(&self) -> Result<(), RedisError> {
+        let mut subscription = self.journal.connection.client().get_async_pubsub().await?;
+        subscription.subscribe(self.journal.keys.channel()).await?;
+        // What was appended before it listened.
+        self.journal.appended.notify_one();
+        let mut heard = subscription.on_message();
+        while heard.next().await.is_some() {
+            self.journal.appended.notify_one();
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl OutboxSource for RedisOutbox {
+    async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, OutboxError> {
+        let (keys, mut script) = (&self.journal.keys, self.journal.scripts.pending.prepare_invoke());
+        script.key(keys.outbox()).key(keys.lease());
+        script.arg(&self.relay).arg(LEASE.as_millis() as u64).arg(limit);
+        let found: Vec<(String, f64)> = self.journal.connection.script(&script).await.map_err(unavailable)?;
+        let decode = |(body, position): (String, f64)| Ok((position as i64, serde_json::from_str(&body)?));
+        found
+            .into_iter()
+            .map(decode)
+            .collect::<Result<_, serde_json::Error>>()
+            .map_err(|error| OutboxError(Box::new(error)))
+    }
+
+    async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let mut remove = pipe();
+        let key = self.journal.keys.outbox();
+        for position in positions {
+            remove.cmd("ZREMRANGEBYSCORE").arg(&key).arg(position).arg(position).ignore();
+        }
+        self.journal.connection.pipeline(&remove).await.map_err(unavailable)
+    }
+
+    async fn appended(&self) {
+        self.journal.appended.notified().await;
+    }
+}
+
+fn unavailable(error: RedisError) -> OutboxError {
+    OutboxError(Box::new(error))
+}
