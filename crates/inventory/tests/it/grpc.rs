@@ -292,7 +292,7 @@ async fn every_call_lets_in_whom_it_should() {
 #[tokio::test]
 async fn an_engine_that_this_build_lacks_is_refused_by_name() {
     let (world, _) = World::at_rest().await;
-    let settings = Settings { database_url: "redis://localhost".to_owned() };
+    let settings = Settings { database_url: "mongodb://localhost".to_owned() };
     let refused = bootstrap::build(&settings, world.platform(), world.bus.clone()).await.err().unwrap();
-    assert!(matches!(refused, BootstrapError::NotCompiledIn { ref scheme } if scheme == "redis"), "{refused:?}");
+    assert!(matches!(refused, BootstrapError::NotCompiledIn { ref scheme } if scheme == "mongodb"), "{refused:?}");
 }

@@ -197,3 +197,24 @@ async fn a_service_started_before_its_redis_repairs_it_once_it_is_there() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_REDIS_SERVER"]
+async fn a_redis_that_hangs_is_not_waited_for_for_long_and_no_answer_is_mixed_up_afterwards() {
+    let server = Server::start();
+    let prefix = Prefix::on(server.url());
+    let store = prefix.open();
+    for (text, units) in [("A", 10), ("B", 20)] {
+        add(&store, text, units).await;
+    }
+    let pause = redis::cmd("CLIENT").arg(&["PAUSE", "3500", "ALL"]).to_owned();
+    let _: String = pause.query(&mut prefix.connection()).unwrap();
+    let begun = Instant::now();
+    let refused = store.reservations.apply(order(1), hold(&[("A", 1)]), START).await;
+    assert!(matches!(refused, Err(ChangeError::Store(RepositoryError::Unavailable(_)))), "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    eventually_answers(&store).await;
+    // It may have happened; repeating is right either way.
+    store.reservations.apply(order(1), hold(&[("A", 1)]), START).await.unwrap();
+    assert_eq!((stock(&store, "A").await, stock(&store, "B").await), ((10, 1), (20, 0)));
+}

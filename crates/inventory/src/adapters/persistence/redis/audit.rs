@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::event_data::LineData;
-use redis::{Pipeline, Value, cmd, from_redis_value};
+use redis::{Pipeline, RedisResult, Value, cmd, from_redis_value};
 
 use super::failure::Failure;
 use super::journal::Journal;
@@ -37,7 +37,7 @@ pub struct Disagreement {
 
 impl Disagreement {
     /// Whether counters can be set that agree with both, and are possible.
-    pub fn can_be_repaired(&self) -> bool {
+    fn is_possible(&self) -> bool {
         !self.revision.is_empty() && self.sold.0 == self.sold.1 && stock_of(self.ledger, self.promised).is_some()
     }
 }
@@ -59,6 +59,11 @@ impl Findings {
     /// Whether everything adds up.
     pub fn is_clean(&self) -> bool {
         self.products.is_empty() && self.unlisted.is_empty() && self.damaged.is_empty()
+    }
+
+    /// Whether the counters of a product can be set. Not while any reservation makes no sense: it may have goods of this one.
+    pub fn can_repair(&self, product: &Disagreement) -> bool {
+        self.damaged.is_empty() && product.is_possible()
     }
 }
 
@@ -112,7 +117,7 @@ impl RedisAudit {
     /// When Redis failed; repeating is safe.
     pub async fn repair(&self, findings: &Findings) -> Result<usize, RepositoryError> {
         let mut repaired = 0;
-        for product in findings.products.iter().filter(|product| product.can_be_repaired()) {
+        for product in findings.products.iter().filter(|product| findings.can_repair(product)) {
             let mut script = self.journal.scripts.repair.prepare_invoke();
             script.key(self.journal.keys.product_named(&product.sku)).arg(&product.revision);
             script.arg(product.ledger).arg(product.promised);
@@ -187,8 +192,13 @@ impl RedisAudit {
         for key in keys {
             pipeline.cmd("HMGET").arg(key).arg(fields);
         }
-        let rows: Vec<Value> = self.journal.connection.pipeline(&pipeline).await?;
-        Ok(rows.into_iter().map(|row| from_redis_value(row).unwrap_or_default()).collect())
+        let rows: Vec<RedisResult<Value>> = self.journal.connection.pipeline(&pipeline).await?;
+        let read = |row: RedisResult<Value>| match row.map_err(|error| Failure::reading(error, "", "")) {
+            Ok(row) => Ok(from_redis_value(row).unwrap_or_default()),
+            Err(Failure::Corrupt { .. }) => Ok(Vec::new()),
+            Err(failure) => Err(failure),
+        };
+        rows.into_iter().map(read).collect()
     }
 
     async fn add_ledger(&self, sums: &mut BTreeMap<String, Sums>) -> Result<(), Failure> {

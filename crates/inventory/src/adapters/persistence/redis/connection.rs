@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
 use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation};
 
 use super::url::RedisUrl;
@@ -11,6 +12,10 @@ use super::url::RedisUrl;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait for an answer: above a slow fsync of the append-only file, below what callers wait.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest time that a peer may leave what was sent unacknowledged.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to Redis.
 #[derive(Clone)]
@@ -22,7 +27,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects when first asked for something.
     pub(super) fn lazy(url: &RedisUrl) -> RedisResult<Self> {
-        let client = Client::open(url.info())?;
+        let client = Client::open(url.info().set_tcp_settings(tcp_settings()))?;
         // No retries inside: whoever asks while Redis is away is told so at once, and every question tries anew.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
@@ -64,6 +69,14 @@ impl Connection {
             result => result,
         }
     }
+}
+
+/// A peer that vanished without a word is noticed by what it does not acknowledge, and connected to anew.
+fn tcp_settings() -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(UNACKNOWLEDGED_TIMEOUT);
+    settings
 }
 
 /// The connection was gone before the question, or the failure to connect is an old one: the next attempt connects anew.

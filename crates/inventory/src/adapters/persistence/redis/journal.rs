@@ -1,6 +1,7 @@
 //! What both repositories share: the connection, the keys, the scripts, and where event ids come from.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,15 +117,13 @@ pub(super) fn fields(value: Value, table: &'static str, row: impl ToString) -> R
 /// Waits a little longer with every attempt, not in step with others.
 pub(super) async fn back_off(attempt: u32) {
     if attempt > 1 {
-        let spread = u64::from(fastrand_of(attempt));
-        tokio::time::sleep(Duration::from_micros(spread)).await;
+        tokio::time::sleep(Duration::from_micros(jitter(200 * u64::from(attempt)))).await;
     }
 }
 
-/// A number below 200 × attempt, from the address of a fresh hasher: randomness enough to part two who collided.
-fn fastrand_of(attempt: u32) -> u32 {
-    use std::hash::{BuildHasher as _, RandomState};
-    (RandomState::new().hash_one(attempt) % (200 * u64::from(attempt))) as u32
+/// A number below `limit`, from the key of a fresh hasher: random enough to part two who collided.
+fn jitter(limit: u64) -> u64 {
+    RandomState::new().hash_one(limit) % limit
 }
 
 /// A product as its hash has it.

@@ -99,8 +99,8 @@ impl RedisReservations {
             None => script.arg("").arg("").arg(""),
         };
         script.arg(keys.channel());
-        for (line, effect) in moved.iter().zip(std::iter::repeat_with(|| change.effect)) {
-            let Some(effect) = effect else { continue };
+        for line in moved {
+            let Some(effect) = change.effect else { break };
             let (on_hand, reserved) = difference(effect, line)?;
             let kind = effect.movement(line).map_or("", |(kind, _)| kind.as_str());
             script.arg(line.sku.as_str()).arg(on_hand).arg(reserved).arg(kind);

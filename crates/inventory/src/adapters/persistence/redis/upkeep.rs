@@ -61,9 +61,9 @@ impl Upkeep {
         self.judge(said("aof_enabled") == "1", evicts).await;
         let findings = self.audit.audit().await?;
         report(&findings);
-        if !findings.is_clean() {
-            let repaired = self.audit.repair(&findings).await?;
-            tracing::warn!(repaired, "counters of stock were rebuilt");
+        let repaired = self.audit.repair(&findings).await?;
+        if repaired > 0 {
+            tracing::warn!(repaired, "counters of stock, or the list of holds that run out, were rebuilt");
         }
         run.clone_into(known);
         Ok(())
@@ -97,7 +97,7 @@ impl Upkeep {
 fn report(findings: &Findings) {
     for product in &findings.products {
         let (ledger, promised, sold) = (product.ledger, product.promised, product.sold);
-        if product.can_be_repaired() {
+        if findings.can_repair(product) {
             tracing::warn!(sku = product.sku, counted = ?product.counted, ledger, promised, "the counters of a product are wrong");
         } else {
             tracing::error!(sku = product.sku, counted = ?product.counted, ledger, promised, ?sold, "the ledger of a product and its reservations contradict each other");
@@ -105,8 +105,5 @@ fn report(findings: &Findings) {
     }
     for order in &findings.damaged {
         tracing::error!(order.id = order, "a reservation makes no sense");
-    }
-    if !findings.unlisted.is_empty() {
-        tracing::warn!(orders = findings.unlisted.len(), "holds are not where the sweeper looks for them");
     }
 }
