@@ -278,12 +278,13 @@ async fn replicas_at_once_never_oversell_and_everything_adds_up() {
         customers.push(tokio::spawn(async move {
             // Several share an order, so that commands of different replicas meet on it.
             let id = order(n % 40);
-            let items = [("A", 1 + (n % 3) as u32), ("B", 1)];
+            let items = [("A", 1 + (n / 2 % 2) as u32), ("B", 1)];
             let _ = store.reservations.apply(id, hold(&items[..=(n % 2) as usize]), START).await;
             let _ = store.reservations.apply(id, ReservationCommand::Pin, START).await;
-            let verdict = if n.is_multiple_of(3) { ReservationCommand::Release } else { ReservationCommand::Commit };
+            // Too few are not sold in the end, or sold and returned, to hold all of A at any time: some are sold.
+            let verdict = if n.is_multiple_of(10) { ReservationCommand::Release } else { ReservationCommand::Commit };
             let _ = store.reservations.apply(id, verdict, START).await;
-            if n.is_multiple_of(7) {
+            if n % 10 == 5 {
                 let _ = store.reservations.apply(id, ReservationCommand::Return, START).await;
             }
         }));
