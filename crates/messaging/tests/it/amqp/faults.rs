@@ -18,7 +18,7 @@ use crate::helpers::{event, subscription};
 const EVENTS: usize = 1_200;
 const BATCH: usize = 8;
 /// For everything after the last kill, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Publishes everything, each batch until it is confirmed; counts what is confirmed and what failed.
 async fn publish_all(bus: Arc<dyn EventBus>, events: Vec<Event>, confirmed: Arc<AtomicUsize>) -> usize {

@@ -26,7 +26,7 @@ impl Proxy {
         let mut uri: AMQPUri = broker.parse().unwrap();
         let target = (uri.authority.host.clone(), uri.authority.port);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        uri.authority.host = "127.0.0.1".to_owned();
+        "127.0.0.1".clone_into(&mut uri.authority.host);
         uri.authority.port = listener.local_addr().unwrap().port();
         let (network, state) = watch::channel(Network::Up);
         tokio::spawn(async move {
