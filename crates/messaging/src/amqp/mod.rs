@@ -1,11 +1,11 @@
 //! The event bus on RabbitMQ (3.10 or newer): quorum queues, publisher confirms, manual acknowledgement.
 //!
-//! - [`address`]: the URL, and the prefix by which several Souks share a broker;
-//! - [`connection`]: a connection that comes back;
-//! - [`topology`]: the exchange, the queues of a consumer group and their arguments;
-//! - [`bindings`]: a queue's bindings replaced as one, though AMQP can't list them;
-//! - [`publisher`]: batches that count only when confirmed;
-//! - [`consumer`]: deliveries, retries and dead letters.
+//! - `address`: the URL, and the prefix by which several Souks share a broker;
+//! - `connection`: a connection that comes back;
+//! - `topology`: the exchange, the queues of a consumer group and their arguments;
+//! - `bindings`: a queue's bindings replaced as one, though AMQP can't list them;
+//! - `publisher`: batches that count only when confirmed;
+//! - `consumer`: deliveries, retries and dead letters.
 //!
 //! Source: docs/adr/0010-rabbitmq-as-event-bus.md.
 

@@ -1,6 +1,6 @@
 //! The exchange, the queues of a consumer group, and their arguments.
 //!
-//! For a group whose queue is `orders.events`, all durable, all quorum queues:
+//! For a group whose queue is `orders.events`, all durable, all quorum queues but the last:
 //!
 //! | name | what |
 //! | --- | --- |
