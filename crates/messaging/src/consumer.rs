@@ -60,14 +60,23 @@ impl Consumer {
         while !stop.is_cancelled() {
             match deliveries.take() {
                 Some(deliveries) => run(deliveries, Arc::clone(&handler), stop.clone()).await,
-                None => match self.bus.subscribe(self.subscription.clone()).await {
-                    Ok(subscribed) => deliveries = Some(subscribed),
-                    Err(error) => {
+                None => match self.subscribe_again(&stop).await {
+                    None => return,
+                    Some(Ok(subscribed)) => deliveries = Some(subscribed),
+                    Some(Err(error)) => {
                         tracing::warn!(queue = self.subscription.queue, error = %error_chain(&error), "queue can't be consumed, trying again");
                         let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
                     }
                 },
             }
+        }
+    }
+
+    /// `None` when `stop` is cancelled first: a bus may wait for its broker.
+    async fn subscribe_again(&self, stop: &CancellationToken) -> Option<Result<Box<dyn Deliveries>, BusError>> {
+        tokio::select! {
+            () = stop.cancelled() => None,
+            subscribed = self.bus.subscribe(self.subscription.clone()) => Some(subscribed),
         }
     }
 }

@@ -2,13 +2,17 @@
 //!
 //! - [`bus`]: the port: publish with confirmation, consume with acknowledgement, retry with growing delay, dead letters;
 //! - [`sqlite_bus`]: the embedded broker, one file for one process;
+//! - `amqp`: RabbitMQ, behind the feature of that name;
 //! - [`outbox`]: events are written with the state they tell of, and published after; [`relay`] does so in order;
 //! - [`inbox`]: an event's id is recorded with its effect, so that a redelivery has none;
 //! - [`consumer`]: the loop that every consumer group runs;
 //! - [`connect`]: the scheme of `SOUK_BROKER_URL` picks the adapter.
 //!
-//! Source: docs/adr/0002-sqlite-as-embedded-store-and-broker.md, docs/adr/0004-event-log-and-outbox.md.
+//! Source: docs/adr/0002-sqlite-as-embedded-store-and-broker.md, docs/adr/0004-event-log-and-outbox.md,
+//! docs/adr/0010-rabbitmq-as-event-bus.md.
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 pub mod bus;
 pub mod connect;
 pub mod consumer;

@@ -1,6 +1,8 @@
 //! The event bus, its relay and its consumers as services see them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[cfg(feature = "amqp")]
+mod amqp;
 mod consumer;
 mod contract;
 mod helpers;
