@@ -4,4 +4,8 @@
 mod consumer;
 mod contract;
 mod helpers;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_fixture;
 mod relay;
