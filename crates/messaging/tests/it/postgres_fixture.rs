@@ -62,7 +62,14 @@ impl Schema {
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        let (server, sql) = (self.server.clone(), format!("DROP SCHEMA {} CASCADE", self.name));
+        // A transaction that the test left open would be in the way for as long as this thread waits.
+        let sql = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+             WHERE relnamespace = '{name}'::regnamespace AND pid <> pg_backend_pid();
+             DROP SCHEMA {name} CASCADE",
+            name = self.name
+        );
+        let server = self.server.clone();
         // A runtime of its own: the test's may be ending, or unwinding.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -6,3 +6,8 @@ mod contract;
 mod faults;
 mod grpc;
 mod helpers;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+#[path = "../../../messaging/tests/it/postgres_fixture.rs"]
+mod postgres_fixture;
