@@ -55,6 +55,7 @@ pub(super) struct Store {
     pub(super) tasks: Vec<BackgroundTask>,
 }
 
+#[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "other engines connect here"))]
 pub(super) async fn open(settings: &Settings, platform: &Platform) -> Result<Store, StoreUnusable> {
     let scheme = settings.database_url.split("://").next().unwrap_or_default();
     match scheme {
