@@ -134,6 +134,27 @@ impl Database {
         Ok(())
     }
 
+    /// Tries to [`Self::prepare`] at the start of a service, for a few seconds. `false`: the server is away or another replica
+    /// is at it, and [`Self::prepare_until`] is to go on with it.
+    ///
+    /// # Errors
+    /// A [`MigrationError`] that is final.
+    pub async fn prepare_soon(&self) -> Result<bool, MigrationError> {
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, self.prepare()).await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(error)) if error.is_final() => Err(error),
+            Ok(Err(error)) => {
+                let chain = observability::logs::error_chain(&error);
+                tracing::warn!(error = %chain, "the database is away: not ready until it is back");
+                Ok(false)
+            }
+            Err(_) => {
+                tracing::warn!("the database does not answer in time: not ready until it does");
+                Ok(false)
+            }
+        }
+    }
+
     /// Tries to [`Self::prepare`] until it succeeds or `stop` is cancelled.
     pub async fn prepare_until(&self, stop: CancellationToken) {
         let (mut wait, most) = RETRY_WAITS;
@@ -213,11 +234,6 @@ impl Database {
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.acquire().await?.ping().await?;
         Ok(())
-    }
-
-    /// Closes the pool: open connections end, new ones are refused.
-    pub async fn close(&self) {
-        self.inner.pool.close().await;
     }
 
     /// A pool of one connection that is never replaced behind its user's back: what the session holds is known.

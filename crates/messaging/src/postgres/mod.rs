@@ -20,18 +20,14 @@ pub use outbox::PostgresOutbox;
 /// The driver's words for adapters: queries, rows, transactions and what fails.
 pub mod sql {
     pub use sqlx_core::Error;
-    pub use sqlx_core::acquire::Acquire;
     pub use sqlx_core::connection::Connection;
     pub use sqlx_core::query::query;
-    pub use sqlx_core::query_as::query_as;
     pub use sqlx_core::query_scalar::query_scalar;
     pub use sqlx_core::raw_sql::raw_sql;
     pub use sqlx_core::row::Row;
     pub use sqlx_core::sql_str::AssertSqlSafe;
-    pub use sqlx_postgres::{PgConnectOptions, PgConnection, PgRow, Postgres};
+    pub use sqlx_postgres::{PgConnectOptions, PgConnection, PgRow};
 
     /// A transaction of a pooled connection; undone when it is dropped before its commit.
-    pub type Transaction = sqlx_core::transaction::Transaction<'static, Postgres>;
-    /// The pool.
-    pub type Pool = sqlx_core::pool::Pool<Postgres>;
+    pub type Transaction = sqlx_core::transaction::Transaction<'static, sqlx_postgres::Postgres>;
 }

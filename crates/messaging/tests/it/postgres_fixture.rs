@@ -36,7 +36,6 @@ impl Schema {
     }
 
     /// The same, by way of a door.
-    #[allow(dead_code, reason = "not every crate that includes this file shuts doors")]
     pub(crate) fn url_through(&self, door: &Door) -> String {
         let (scheme, rest) = self.server.split_once("://").unwrap();
         let (credentials, database) = rest.split_once('@').map_or(("", rest), |(user, rest)| (user, rest));
@@ -88,14 +87,12 @@ impl Drop for Schema {
 
 /// A door before the server: while it is shut connections are refused, and shutting it cuts those that are open, as when
 /// the server is killed.
-#[allow(dead_code, reason = "not every crate that includes this file shuts doors")]
 pub(crate) struct Door {
     address: SocketAddr,
     server: Arc<str>,
     open: Option<watch::Sender<()>>,
 }
 
-#[allow(dead_code, reason = "not every crate that includes this file shuts doors")]
 impl Door {
     pub(crate) async fn before(schema: &Schema) -> Self {
         let rest = schema.server.split_once("://").unwrap().1;

@@ -88,18 +88,14 @@ async fn postgres(settings: &Settings, platform: &Platform) -> Result<Store, Sto
     use crate::adapters::persistence::postgres::PostgresOrderRepository;
 
     let repository = PostgresOrderRepository::new(&settings.database_url, Arc::clone(&platform.ids))?;
-    let tasks = match repository.database().prepare().await {
-        Ok(()) => Vec::new(),
-        Err(error) if error.is_final() => return Err(error.into()),
-        Err(error) => {
-            tracing::warn!(error = %error_chain(&error), "the order store is away: not ready until it is back");
-            let (database, stop) = (repository.database().clone(), platform.stop.clone());
-            vec![BackgroundTask::new("orders schema", move || {
-                let (database, stop) = (database.clone(), stop.clone());
-                async move { database.prepare_until(stop).await }
-            })]
-        }
-    };
+    let mut tasks = Vec::new();
+    if !repository.database().prepare_soon().await? {
+        let (database, stop) = (repository.database().clone(), platform.stop.clone());
+        tasks.push(BackgroundTask::new("orders schema", move || {
+            let (database, stop) = (database.clone(), stop.clone());
+            async move { database.prepare_until(stop).await }
+        }));
+    }
     let (relayed, database) = (repository.clone(), repository.database().clone());
     Ok(Store {
         repository: Arc::new(repository),

@@ -232,7 +232,8 @@ macro_rules! order_repository_contract {
     };
     (@cases $attributes:tt $adapter:ident, $fixture:expr, [$($case:ident,)*]) => {
         mod $adapter {
-            use super::*;
+            use std::sync::Arc;
+
             $(order_repository_contract!(@case $attributes $case, $fixture);)*
         }
     };
@@ -246,9 +247,9 @@ macro_rules! order_repository_contract {
     };
 }
 
-order_repository_contract!(sqlite, sqlite_in_tempdir());
+order_repository_contract!(sqlite, async { super::sqlite_in_tempdir() });
 
-async fn sqlite_in_tempdir() -> (TempDir, SqliteOrderRepository) {
+fn sqlite_in_tempdir() -> (TempDir, SqliteOrderRepository) {
     let folder = TempDir::new().unwrap();
     let repository = sqlite_repository(&folder);
     (folder, repository)

@@ -1,6 +1,7 @@
 //! The orders service from the outside and through its ports.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod bootstrap;
 mod checkout;
 mod contract;
 mod faults;

@@ -5,9 +5,16 @@ use std::time::Duration;
 
 use contracts::ids::UuidV7Generator;
 use messaging::outbox::OutboxSource as _;
+use observability::Health;
 use orders::adapters::persistence::postgres::PostgresOrderRepository;
 use orders::application::ports::{OrderRepository, RepositoryError};
+use service_kit::grpc::local;
+use service_kit::grpc::server::Listener;
+use service_kit::host::Host;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
+use crate::bootstrap::built;
 use crate::contract::{confirmed, placed};
 use crate::helpers::start_of_time;
 use crate::postgres_fixture::{Door, Schema};
@@ -96,4 +103,26 @@ async fn rows_that_make_no_sense_are_named() {
     schema.as_operator("ALTER TABLE orders ALTER COLUMN body TYPE bytea USING body::bytea").await;
     let error = open(&schema.url()).await.find(order.id()).await.unwrap_err();
     assert!(matches!(error, RepositoryError::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+async fn the_service_is_not_ready_until_its_database_is_there() {
+    let schema = Schema::create().await;
+    let mut door = Door::before(&schema).await;
+    door.shut();
+    let (folder, stop, health) = (TempDir::new().unwrap(), CancellationToken::new(), Health::default());
+    let service = built(&folder, &schema.url_through(&door), &stop).await.unwrap();
+    let host = Host::new(stop.clone(), health.clone());
+    host.start(service, Listener::Local(local::pair().1), "");
+    assert!(!health.ready().await.serving);
+    door.open().await;
+    let ready = async {
+        while !health.ready().await.serving {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ready).await.expect("it must become ready by itself");
+    stop.cancel();
+    host.finish().await;
 }

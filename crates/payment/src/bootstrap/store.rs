@@ -40,7 +40,11 @@ pub(super) async fn open(url: &str, platform: &Platform) -> Result<Store, Bootst
     match url.split("://").next().unwrap_or_default() {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => postgres(url, platform).await,
-        _ => sqlite(url),
+        _ => {
+            // A file needs nothing of the platform.
+            let _ = platform;
+            sqlite(url)
+        }
     }
 }
 
@@ -68,18 +72,14 @@ async fn postgres(url: &str, platform: &Platform) -> Result<Store, BootstrapErro
 
     let repository = PostgresPaymentRepository::new(url)
         .map_err(|source| BootstrapError::InvalidUrl { setting: DATABASE_URL, source: Box::new(source) })?;
-    let tasks = match repository.database().prepare().await {
-        Ok(()) => Vec::new(),
-        Err(error) if error.is_final() => return Err(error.into()),
-        Err(error) => {
-            tracing::warn!(error = %error_chain(&error), "the payment store is away: not ready until it is back");
-            let (database, stop) = (repository.database().clone(), platform.stop.clone());
-            vec![BackgroundTask::new("payment.schema", move || {
-                let (database, stop) = (database.clone(), stop.clone());
-                async move { database.prepare_until(stop).await }
-            })]
-        }
-    };
+    let mut tasks = Vec::new();
+    if !repository.database().prepare_soon().await? {
+        let (database, stop) = (repository.database().clone(), platform.stop.clone());
+        tasks.push(BackgroundTask::new("payment.schema", move || {
+            let (database, stop) = (database.clone(), stop.clone());
+            async move { database.prepare_until(stop).await }
+        }));
+    }
     let (relayed, database) = (repository.clone(), repository.database().clone());
     Ok(Store {
         repository: Arc::new(repository),

@@ -247,7 +247,6 @@ macro_rules! payment_repository_contract {
     };
     (@cases $attributes:tt $adapter:ident, $fixture:expr, [$($case:ident,)*]) => {
         mod $adapter {
-            use super::*;
             $(payment_repository_contract!(@case $attributes $case, $fixture);)*
         }
     };
@@ -261,7 +260,7 @@ macro_rules! payment_repository_contract {
     };
 }
 
-payment_repository_contract!(sqlite, async { sqlite_in_tempdir() });
+payment_repository_contract!(sqlite, async { super::sqlite_in_tempdir() });
 
 #[cfg(feature = "postgres")]
 payment_repository_contract!(
