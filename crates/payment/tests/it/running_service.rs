@@ -50,6 +50,7 @@ pub(crate) struct Running {
     pub(crate) payment: PaymentServiceClient<GrpcChannel>,
     pub(crate) anonymous: PaymentServiceClient<tonic::transport::Channel>,
     signer: Arc<UserTokenSigner>,
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "asked only where the store can be away"))]
     pub(crate) health: Health,
     host: Host,
     stop: CancellationToken,
