@@ -12,7 +12,8 @@ pub struct Settings {
 impl Settings {
     /// Reads them; without a default the database must be named.
     pub fn load(source: &mut Source, default_database_url: Option<&str>) -> Self {
-        let help = "where orders, sagas and their events are kept, such as sqlite:///var/lib/souk/orders.db";
+        let help =
+            "where orders, sagas and their events are kept: sqlite://<file>, or postgres://<address> where built in";
         let database_url = match default_database_url {
             Some(default) => source.or("SOUK_ORDERS_DATABASE_URL", default, help),
             None => source.required("SOUK_ORDERS_DATABASE_URL", help),

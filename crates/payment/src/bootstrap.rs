@@ -8,21 +8,25 @@ use observability::HealthCheck;
 use observability::logs::error_chain;
 use service_kit::platform::UnknownNeighbour;
 use service_kit::{BackgroundTask, Platform, Service};
+use sqlite::url::InvalidSqliteUrl;
 use sqlite::{OpenError, SqliteUrl};
 use tonic::service::Routes;
 
-use crate::adapters::persistence::sqlite::SqlitePaymentRepository;
 use crate::adapters::providers::sandbox::SandboxProvider;
 use crate::api::grpc::PaymentApi;
 use crate::api::reconciler;
 use crate::application::charge::ChargeOrder;
 use crate::application::get_payment::GetPayment;
 use crate::application::outcomes::OutcomeRecorder;
-use crate::application::ports::{PaymentProvider, PaymentRepository};
+use crate::application::ports::PaymentProvider;
 use crate::application::reconcile::ReconcilePayments;
 use crate::application::refund::RefundPayment;
 use crate::application::wake::WakeSignal;
 use crate::settings::{DATABASE_URL, PROVIDER, SANDBOX_URL, Settings};
+
+mod store;
+
+use store::StartRelay;
 
 /// The service's name: in tokens, events and logs.
 pub const NAME: &str = "payment";
@@ -31,12 +35,14 @@ pub const NAME: &str = "payment";
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     /// An engine that this build has no driver for.
-    #[error("{setting}: this build has no driver for {scheme}:// databases; it has sqlite://<file>")]
+    #[error("{setting}: this build has no driver for {scheme}:// databases; it has {engines}")]
     EngineNotCompiledIn {
         /// Which setting.
         setting: &'static str,
         /// The scheme asked for.
         scheme: String,
+        /// What there is.
+        engines: &'static str,
     },
     /// An address that is malformed.
     #[error("{setting} is not valid")]
@@ -45,8 +51,15 @@ pub enum BootstrapError {
         setting: &'static str,
         /// What is wrong.
         #[source]
-        source: sqlite::url::InvalidSqliteUrl,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The sandbox can't keep its books beside a database that is no file.
+    #[error("{SANDBOX_URL} must be set to sqlite://<file> where {DATABASE_URL} is no file")]
+    SandboxUrlMissing,
+    /// The schema is of another build.
+    #[cfg(feature = "postgres")]
+    #[error("the database named by {DATABASE_URL} does not fit this build")]
+    Schema(#[from] messaging::postgres::migration::MigrationError),
     /// The sandbox's books are Souk's own.
     #[error("{SANDBOX_URL} and {DATABASE_URL} name one file: the provider keeps books of its own")]
     SharedFile,
@@ -74,18 +87,15 @@ pub enum BootstrapError {
 ///
 /// # Errors
 /// [`BootstrapError`]; it never falls back to another store or provider.
-#[expect(clippy::unused_async, reason = "other engines connect here")]
 pub async fn build(
     settings: &Settings,
     platform: &Platform,
     bus: Arc<dyn EventBus>,
 ) -> Result<Service, BootstrapError> {
-    let database_url = sqlite_url(DATABASE_URL, &settings.database_url)?;
-    let store = SqlitePaymentRepository::open_file(&database_url)
-        .map_err(|source| BootstrapError::Open { setting: DATABASE_URL, source: Box::new(source) })?;
-    let repository: Arc<dyn PaymentRepository> = Arc::new(store.clone());
-    let provider = provider(settings, &database_url, platform)?;
-    tracing::info!(database = %database_url, provider = provider.name(), "payment adapters picked");
+    let store = store::open(&settings.database_url, platform).await?;
+    let repository = store.repository;
+    let provider = provider(settings, store.file.as_ref(), platform)?;
+    tracing::info!(provider = provider.name(), "payment adapters picked");
 
     let wake = WakeSignal::default();
     let outcomes = OutcomeRecorder {
@@ -107,33 +117,40 @@ pub async fn build(
         name: NAME,
         routes: Routes::new(PaymentServiceServer::new(api)),
         authenticator,
-        tasks: vec![relay_task(&store, bus, platform), reconciler_task(reconcile, wake, platform)],
-        checks: checks(store, provider),
+        tasks: [relay_task(store.start_relay, bus, platform), reconciler_task(reconcile, wake, platform)]
+            .into_iter()
+            .chain(store.tasks)
+            .collect(),
+        checks: vec![store.check, provider_check(provider)],
     })
 }
 
 fn sqlite_url(setting: &'static str, text: &str) -> Result<SqliteUrl, BootstrapError> {
     match text.split_once("://") {
         Some((scheme, _)) if scheme != "sqlite" => {
-            Err(BootstrapError::EngineNotCompiledIn { setting, scheme: scheme.to_owned() })
+            let engines = if setting == DATABASE_URL { store::ENGINES } else { "sqlite://<file>" };
+            Err(BootstrapError::EngineNotCompiledIn { setting, scheme: scheme.to_owned(), engines })
         }
-        _ => text.parse().map_err(|source| BootstrapError::InvalidUrl { setting, source }),
+        _ => text
+            .parse()
+            .map_err(|source: InvalidSqliteUrl| BootstrapError::InvalidUrl { setting, source: Box::new(source) }),
     }
 }
 
 fn provider(
     settings: &Settings,
-    database_url: &SqliteUrl,
+    database_file: Option<&SqliteUrl>,
     platform: &Platform,
 ) -> Result<Arc<dyn PaymentProvider>, BootstrapError> {
     if settings.provider != SandboxProvider::NAME {
         return Err(BootstrapError::UnknownProvider { name: settings.provider.clone() });
     }
-    let books_url = match &settings.sandbox_url {
-        Some(text) => sqlite_url(SANDBOX_URL, text)?,
-        None => SqliteUrl::of(database_url.path().with_file_name("sandbox.db")),
+    let books_url = match (&settings.sandbox_url, database_file) {
+        (Some(text), _) => sqlite_url(SANDBOX_URL, text)?,
+        (None, Some(file)) => SqliteUrl::of(file.path().with_file_name("sandbox.db")),
+        (None, None) => return Err(BootstrapError::SandboxUrlMissing),
     };
-    if books_url == *database_url {
+    if database_file == Some(&books_url) {
         return Err(BootstrapError::SharedFile);
     }
     let (clock, ids) = (Arc::clone(&platform.clock), Arc::clone(&platform.ids));
@@ -142,9 +159,9 @@ fn provider(
     Ok(Arc::new(sandbox))
 }
 
-fn relay_task(store: &SqlitePaymentRepository, bus: Arc<dyn EventBus>, platform: &Platform) -> BackgroundTask {
-    let (outbox, stop) = (store.outbox().clone(), platform.stop.clone());
-    BackgroundTask::new("payment.relay", move || messaging::relay::run(outbox.clone(), Arc::clone(&bus), stop.clone()))
+fn relay_task(start_relay: StartRelay, bus: Arc<dyn EventBus>, platform: &Platform) -> BackgroundTask {
+    let stop = platform.stop.clone();
+    BackgroundTask::new("payment.relay", move || start_relay(Arc::clone(&bus), stop.clone()))
 }
 
 fn reconciler_task(reconcile: ReconcilePayments, wake: WakeSignal, platform: &Platform) -> BackgroundTask {
@@ -154,16 +171,10 @@ fn reconciler_task(reconcile: ReconcilePayments, wake: WakeSignal, platform: &Pl
     })
 }
 
-fn checks(store: SqlitePaymentRepository, provider: Arc<dyn PaymentProvider>) -> Vec<HealthCheck> {
-    vec![
-        HealthCheck::critical("database", move || {
-            let store = store.clone();
-            async move { store.ping().await.map_err(|error| error_chain(&error)) }
-        }),
-        // Without the provider payments become unknown and are settled later: the service still serves.
-        HealthCheck::optional("provider", move || {
-            let provider = Arc::clone(&provider);
-            async move { provider.ping().await.map_err(|error| error_chain(&error)) }
-        }),
-    ]
+/// Without the provider payments become unknown and are settled later: the service still serves.
+fn provider_check(provider: Arc<dyn PaymentProvider>) -> HealthCheck {
+    HealthCheck::optional("provider", move || {
+        let provider = Arc::clone(&provider);
+        async move { provider.ping().await.map_err(|error| error_chain(&error)) }
+    })
 }

@@ -30,7 +30,7 @@ pub struct Settings {
 impl Settings {
     /// Reads them. Without a default the database must be named.
     pub fn load(source: &mut Source, default_database_url: Option<&str>) -> Self {
-        let help = "where payments and the ledger are kept: sqlite://<file>";
+        let help = "where payments and the ledger are kept: sqlite://<file>, or postgres://<address> where built in";
         Self {
             database_url: match default_database_url {
                 Some(default) => source.or(DATABASE_URL, default, help),

@@ -6,4 +6,8 @@ mod amqp;
 mod consumer;
 mod contract;
 mod helpers;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_fixture;
 mod relay;

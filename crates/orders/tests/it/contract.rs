@@ -8,13 +8,14 @@ use contracts::event_data::OrderStatus;
 use contracts::ids::{OrderId, UuidV7Generator};
 use contracts::money::Currency;
 use contracts::{IdGenerator as _, Money, Quantity, Timestamp};
+use orders::adapters::persistence::sqlite::SqliteOrderRepository;
 use orders::application::ports::{Change, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError};
 use orders::domain::{Draft, Order, OrderEvent, PricedProduct, Refused, Saga, SagaState};
 use tempfile::TempDir;
 
 use crate::helpers::{sku, sqlite_repository, start_of_time, user};
 
-fn an_order(owner: u128) -> (Order, OrderEvent, Saga) {
+pub(crate) fn an_order(owner: u128) -> (Order, OrderEvent, Saga) {
     let mut draft = Draft::new(user(owner)).with_details(Some("1 Bazaar Lane\nIstanbul".to_owned()), None);
     draft.add(sku("A"), Quantity::try_from(2).unwrap()).unwrap();
     let price = Money::new(250, Currency::USD).unwrap();
@@ -33,13 +34,13 @@ fn a_key(order: &Order, key: &str, fingerprint: &str, created_at: Timestamp) -> 
     IdempotencyRecord { user_id, key: key.to_owned(), fingerprint: fingerprint.to_owned(), order_id, created_at }
 }
 
-async fn placed(repository: &dyn OrderRepository, owner: u128) -> (Order, Saga) {
+pub(crate) async fn placed(repository: &dyn OrderRepository, owner: u128) -> (Order, Saga) {
     let (order, event, saga) = an_order(owner);
     assert!(repository.place(order.clone(), event, saga.clone(), None).await.unwrap().is_none());
     (order, saga)
 }
 
-fn confirmed(order: &mut Order, saga: &mut Saga) -> Change {
+pub(crate) fn confirmed(order: &mut Order, saga: &mut Saga) -> Change {
     let event = order.confirm(start_of_time().plus(Duration::from_millis(7))).unwrap();
     saga.next_version();
     Change { order: Some((order.clone(), event)), saga: saga.clone() }
@@ -118,6 +119,15 @@ async fn a_key_makes_one_order_until_it_expires(repository: Arc<dyn OrderReposit
     assert_eq!(repository.forget_old_keys(later.plus(day).plus(Duration::from_secs(1))).await.unwrap(), 1);
 }
 
+async fn keys_are_told_apart_by_every_byte(repository: Arc<dyn OrderRepository>) {
+    for key in ["key", "KEY", "key ", "~!\\'\""] {
+        let (order, event, saga) = an_order(1);
+        let record = a_key(&order, key, "f", start_of_time());
+        assert_eq!(repository.place(order, event, saga, Some(record.clone())).await.unwrap(), None, "{key}");
+        assert_eq!(repository.find_key(user(1), key, start_of_time()).await.unwrap(), Some(record));
+    }
+}
+
 async fn of_concurrent_orders_with_one_key_exactly_one_is_placed(repository: Arc<dyn OrderRepository>) {
     let placing = (0..8).map(|_| {
         let (order, event, saga) = an_order(1);
@@ -149,6 +159,21 @@ async fn a_due_saga_is_claimed_once_and_one_with_a_lease_not_at_all(repository: 
     assert_eq!(stolen.len(), 5);
     let refused = repository.save(confirmed(&mut order, &mut stale)).await.unwrap_err();
     assert!(matches!(refused, RepositoryError::Conflict), "who lost the lease can't write: {refused:?}");
+}
+
+async fn the_most_overdue_is_claimed_first(repository: Arc<dyn OrderRepository>) {
+    let mut wanted = Vec::new();
+    for wait in [30, 10, 20] {
+        let (order, event, mut saga) = an_order(1);
+        saga.lease_until(start_of_time().plus(Duration::from_millis(wait)));
+        assert!(repository.place(order.clone(), event, saga, None).await.unwrap().is_none());
+        wanted.push((wait, order.id()));
+    }
+    wanted.sort_by_key(|(wait, _)| *wait);
+    let now = start_of_time().plus(Duration::from_secs(1));
+    let claimed = repository.claim_due(now, "x", now.plus(Duration::from_secs(10)), 2).await.unwrap();
+    let ids: Vec<_> = claimed.iter().map(|(order, _)| order.id()).collect();
+    assert_eq!(ids, [wanted[0].1, wanted[1].1]);
 }
 
 async fn a_finished_saga_is_never_due(repository: Arc<dyn OrderRepository>) {
@@ -188,35 +213,53 @@ async fn pages_are_newest_first_filtered_and_without_gaps(repository: Arc<dyn Or
     assert_eq!(repository.list(OrderFilter::default(), 100).await.unwrap().len(), 15);
 }
 
+/// Runs every case against `$fixture`, which gives what must be kept meanwhile, and the store.
 macro_rules! order_repository_contract {
-    ($adapter:ident, $open:expr, [$($case:ident),* $(,)?]) => {
+    ($(#[$attribute:meta])* $adapter:ident, $fixture:expr) => {
+        order_repository_contract!(@cases [$(#[$attribute])*] $adapter, $fixture, [
+            what_was_placed_is_found_exactly,
+            every_part_of_a_saga_is_kept,
+            a_stale_save_conflicts_and_changes_nothing,
+            of_concurrent_saves_exactly_one_wins,
+            a_key_makes_one_order_until_it_expires,
+            keys_are_told_apart_by_every_byte,
+            of_concurrent_orders_with_one_key_exactly_one_is_placed,
+            a_due_saga_is_claimed_once_and_one_with_a_lease_not_at_all,
+            the_most_overdue_is_claimed_first,
+            a_finished_saga_is_never_due,
+            pages_are_newest_first_filtered_and_without_gaps,
+        ]);
+    };
+    (@cases $attributes:tt $adapter:ident, $fixture:expr, [$($case:ident,)*]) => {
         mod $adapter {
-            use super::*;
-            $(
-                #[tokio::test]
-                async fn $case() {
-                    let folder = TempDir::new().unwrap();
-                    super::$case(Arc::new($open(&folder))).await;
-                }
-            )*
+            use std::sync::Arc;
+
+            $(order_repository_contract!(@case $attributes $case, $fixture);)*
+        }
+    };
+    (@case [$(#[$attribute:meta])*] $case:ident, $fixture:expr) => {
+        #[tokio::test]
+        $(#[$attribute])*
+        async fn $case() {
+            let (_keep, repository) = $fixture.await;
+            super::$case(Arc::new(repository)).await;
         }
     };
 }
 
+order_repository_contract!(sqlite, async { super::sqlite_in_tempdir() });
+
+fn sqlite_in_tempdir() -> (TempDir, SqliteOrderRepository) {
+    let folder = TempDir::new().unwrap();
+    let repository = sqlite_repository(&folder);
+    (folder, repository)
+}
+
+#[cfg(feature = "postgres")]
 order_repository_contract!(
-    sqlite,
-    sqlite_repository,
-    [
-        what_was_placed_is_found_exactly,
-        every_part_of_a_saga_is_kept,
-        a_stale_save_conflicts_and_changes_nothing,
-        of_concurrent_saves_exactly_one_wins,
-        a_key_makes_one_order_until_it_expires,
-        of_concurrent_orders_with_one_key_exactly_one_is_placed,
-        a_due_saga_is_claimed_once_and_one_with_a_lease_not_at_all,
-        a_finished_saga_is_never_due,
-        pages_are_newest_first_filtered_and_without_gaps,
-    ]
+    #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+    postgres,
+    crate::postgres::repository_in_schema()
 );
 
 #[tokio::test]

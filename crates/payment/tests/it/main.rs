@@ -4,6 +4,11 @@
 mod charge;
 mod flaky_provider;
 mod grpc;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+#[path = "../../../messaging/tests/it/postgres_fixture.rs"]
+mod postgres_fixture;
 mod provider_contract;
 mod reconcile;
 mod refund;

@@ -28,20 +28,20 @@ fn an_intent(details: ChargeDetails) -> Payment {
     Payment::open(PaymentId::from_uuid(UuidV7Generator.new_uuid()), details, at(0), &SCHEDULE)
 }
 
-async fn opened(repository: &dyn PaymentRepository) -> Payment {
+pub(crate) async fn opened(repository: &dyn PaymentRepository) -> Payment {
     let payment = an_intent(details("card_ok"));
     assert_eq!(repository.open(&payment).await.unwrap(), None);
     payment
 }
 
-async fn captured(repository: &dyn PaymentRepository) -> Payment {
+pub(crate) async fn captured(repository: &dyn PaymentRepository) -> Payment {
     let payment = opened(repository).await;
     let change = capture(&payment);
     repository.save(change.clone()).await.unwrap();
     change.payment
 }
 
-fn capture(payment: &Payment) -> Change {
+pub(crate) fn capture(payment: &Payment) -> Change {
     let expected_version = payment.version();
     let mut payment = payment.clone();
     payment.capture(format!("ch_{}", payment.id()).parse().unwrap(), at(1)).unwrap();
@@ -231,35 +231,43 @@ async fn what_is_due_is_listed_longest_overdue_first(repository: &dyn PaymentRep
     assert_eq!(repository.find_next_due().await.unwrap(), None);
 }
 
+/// Runs every case against `$fixture`, which gives what must be kept meanwhile, and the store.
 macro_rules! payment_repository_contract {
-    ($adapter:ident, $fixture:expr) => {
+    ($(#[$attribute:meta])* $adapter:ident, $fixture:expr) => {
+        payment_repository_contract!(@cases [$(#[$attribute])*] $adapter, $fixture, [
+            an_order_is_opened_once_and_later_ones_get_the_first,
+            what_is_saved_is_found_again_exactly,
+            a_stale_save_conflicts_and_keeps_nothing,
+            of_many_saves_at_once_one_wins,
+            a_second_capture_of_an_order_does_not_fit_into_the_ledger,
+            a_refund_has_one_ledger_entry,
+            a_refund_id_belongs_to_one_order,
+            what_is_due_is_listed_longest_overdue_first,
+        ]);
+    };
+    (@cases $attributes:tt $adapter:ident, $fixture:expr, [$($case:ident,)*]) => {
         mod $adapter {
-            use super::*;
-
-            payment_repository_contract!(@cases $fixture,
-                an_order_is_opened_once_and_later_ones_get_the_first,
-                what_is_saved_is_found_again_exactly,
-                a_stale_save_conflicts_and_keeps_nothing,
-                of_many_saves_at_once_one_wins,
-                a_second_capture_of_an_order_does_not_fit_into_the_ledger,
-                a_refund_has_one_ledger_entry,
-                a_refund_id_belongs_to_one_order,
-                what_is_due_is_listed_longest_overdue_first,
-            );
+            $(payment_repository_contract!(@case $attributes $case, $fixture);)*
         }
     };
-    (@cases $fixture:expr, $($case:ident,)*) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let (_keep, repository) = $fixture;
-                super::$case(&repository).await;
-            }
-        )*
+    (@case [$(#[$attribute:meta])*] $case:ident, $fixture:expr) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $(#[$attribute])*
+        async fn $case() {
+            let (_keep, repository) = $fixture.await;
+            super::$case(&repository).await;
+        }
     };
 }
 
-payment_repository_contract!(sqlite, sqlite_in_tempdir());
+payment_repository_contract!(sqlite, async { super::sqlite_in_tempdir() });
+
+#[cfg(feature = "postgres")]
+payment_repository_contract!(
+    #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+    postgres,
+    crate::postgres::repository_in_schema()
+);
 
 fn sqlite_in_tempdir() -> (TempDir, SqlitePaymentRepository) {
     let folder = TempDir::new().unwrap();

@@ -50,6 +50,8 @@ pub(crate) struct Running {
     pub(crate) payment: PaymentServiceClient<GrpcChannel>,
     pub(crate) anonymous: PaymentServiceClient<tonic::transport::Channel>,
     signer: Arc<UserTokenSigner>,
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "asked only where the store can be away"))]
+    pub(crate) health: Health,
     host: Host,
     stop: CancellationToken,
 }
@@ -73,6 +75,11 @@ impl Running {
     }
 
     async fn start_in(folder: TempDir, clock: ManualClock) -> Self {
+        let settings = settings(folder.path());
+        Self::start_with(folder, clock, settings).await
+    }
+
+    pub(crate) async fn start_with(folder: TempDir, clock: ManualClock, settings: Settings) -> Self {
         let signer = Arc::new(UserTokenSigner::new("k1".to_owned(), &generate_signing_key()).unwrap());
         let stop = CancellationToken::new();
         let (platform, users_listener) = platform(&clock, &stop);
@@ -82,16 +89,16 @@ impl Running {
 
         let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
         let bus = messaging::connect(&broker, Arc::clone(&platform.clock)).await.unwrap();
-        let settings = settings(folder.path());
         let service = payment::bootstrap::build(&settings, &platform, Arc::clone(&bus)).await.unwrap();
         let (connector, listener) = local::pair();
-        let host = Host::new(stop.clone(), Health::default());
+        let health = Health::default();
+        let host = Host::new(stop.clone(), health.clone());
         host.start(service, Listener::Local(listener), "");
         let orders = platform.identity("orders");
         let payment = PaymentServiceClient::new(channel(&Neighbour::Local(connector.clone()), orders, "payment"));
         let endpoint = tonic::transport::Endpoint::from_static("http://in-process");
         let anonymous = PaymentServiceClient::new(endpoint.connect_with_connector_lazy(connector));
-        Self { folder, clock, bus, payment, anonymous, signer, host, stop }
+        Self { folder, clock, bus, payment, anonymous, signer, health, host, stop }
     }
 
     /// The process stops, and another begins on what it left: the folder. No time passes.

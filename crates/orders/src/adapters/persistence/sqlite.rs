@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::event::EventHead;
 use contracts::event_data::OrderData;
 use contracts::ids::{OrderId, UserId};
 use contracts::{Event, IdGenerator, Timestamp};
 use messaging::SqliteOutbox;
 use messaging::outbox;
-use observability::RequestContext;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 
+use super::envelope::envelope;
 use super::sqlite_rows::{SAGA_COLUMNS, body_of, insert_saga, order_of, parsed, saga_of, update_saga};
 use crate::application::ports::{Change, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError};
 use crate::domain::{Order, OrderEvent, Saga};
@@ -71,21 +70,6 @@ impl SqliteOrderRepository {
     pub fn database(&self) -> Database {
         self.database.clone()
     }
-
-    fn envelope(&self, event: &OrderEvent) -> Result<Event, RepositoryError> {
-        let context = RequestContext::current();
-        let head = EventHead {
-            id: self.ids.new_uuid(),
-            service: "orders",
-            event_type: event.event_type,
-            subject: event.data.id.to_string(),
-            time: event.data.updated_at,
-            aggregate_version: event.data.version,
-            traceparent: context.as_ref().map(RequestContext::traceparent),
-            request_id: context.map(|context| context.request_id().to_owned()),
-        };
-        Event::new(head, &event.data).map_err(|error| RepositoryError::Unavailable(Box::new(error)))
-    }
 }
 
 fn find_key(connection: &Connection, user_id: UserId, key: &str) -> Result<Option<IdempotencyRecord>, RepositoryError> {
@@ -119,7 +103,7 @@ impl OrderRepository for SqliteOrderRepository {
         saga: Saga,
         key: Option<IdempotencyRecord>,
     ) -> Result<Option<IdempotencyRecord>, RepositoryError> {
-        let envelope = self.envelope(&event)?;
+        let envelope = envelope(self.ids.as_ref(), &event)?;
         self.outbox
             .write(move |connection| {
                 if let Some(key) = &key
@@ -198,7 +182,7 @@ impl OrderRepository for SqliteOrderRepository {
     }
 
     async fn save(&self, change: Change) -> Result<(), RepositoryError> {
-        let envelope = change.order.as_ref().map(|(_, event)| self.envelope(event)).transpose()?;
+        let envelope = change.order.as_ref().map(|(_, event)| envelope(self.ids.as_ref(), event)).transpose()?;
         self.outbox
             .write(move |connection| {
                 if update_saga(connection, &change.saga)? == 0 {

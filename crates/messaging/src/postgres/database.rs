@@ -1,0 +1,253 @@
+//! The pool of one service.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx_core::connection::Connection as _;
+use sqlx_core::executor::Executor as _;
+use sqlx_core::pool::{Pool, PoolConnection, PoolOptions};
+use sqlx_core::query::query;
+use sqlx_postgres::{PgConnectOptions, PgConnection, Postgres};
+use tokio_util::sync::CancellationToken;
+
+use super::migration::{self, Migration, MigrationError};
+use super::sql::Transaction;
+
+/// Connections of one process, besides the relay's own. A write holds one for a few milliseconds.
+const MAX_CONNECTIONS: u32 = 10;
+/// How long a caller waits for a connection, a new one too: an outage is refused soon, and never at once hammered.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that lay idle for longer is asked whether it lives before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// Unused connections are closed after this.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+/// The longest that one operation may take, should the server neither answer nor hang up.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+/// Waits between attempts to bring the schema up to date grow from the first to the second.
+const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// What the server holds each session to. Statements end before callers lose patience, a transaction whose client is
+/// stuck lets go of its locks, and a client whose machine is gone is noticed within half a minute.
+const SESSION: [(&str, &str); 6] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "3s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+
+/// The text is no address of a PostgreSQL database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected postgres://<user>:<password>@<host>:<port>/<database>")]
+pub struct InvalidPostgresUrl;
+
+/// The store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The schema is not up to date yet: the server has been away since the start.
+    #[error("the database's schema is not up to date yet")]
+    NotReady,
+    /// The server did not answer in time; whether a write was kept is not known.
+    #[error("PostgreSQL did not answer in time")]
+    TimedOut,
+    /// What the driver or the server said.
+    #[error("PostgreSQL failed")]
+    Sql(#[from] sqlx_core::Error),
+}
+
+impl StoreError {
+    /// Whether the server refused the write because a unique key is taken (SQLSTATE 23505).
+    pub fn is_unique_violation(&self) -> bool {
+        self.sql_state().is_some_and(|state| state == "23505")
+    }
+
+    /// Whether the server refused the write because of any constraint (SQLSTATE class 23).
+    pub fn is_constraint_violation(&self) -> bool {
+        self.sql_state().is_some_and(|state| state.starts_with("23"))
+    }
+
+    /// The column that holds a value of another kind than the adapter expects: the row is corrupt.
+    pub fn undecodable_column(&self) -> Option<&str> {
+        match self {
+            Self::Sql(sqlx_core::Error::ColumnDecode { index, .. }) => Some(index),
+            Self::Sql(sqlx_core::Error::Decode(_)) => Some("unknown"),
+            _ => None,
+        }
+    }
+
+    fn sql_state(&self) -> Option<std::borrow::Cow<'_, str>> {
+        match self {
+            Self::Sql(sqlx_core::Error::Database(error)) => error.code(),
+            _ => None,
+        }
+    }
+}
+
+/// A PostgreSQL database of a service. Clones share the pool.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool<Postgres>,
+    options: PgConnectOptions,
+    migrations: &'static [Migration],
+    is_ready: AtomicBool,
+    notify_queued: AtomicBool,
+}
+
+impl Database {
+    /// The database that `url` names; nothing is asked of it yet. `application` is what its operators see.
+    ///
+    /// # Errors
+    /// [`InvalidPostgresUrl`].
+    pub fn new(url: &str, application: &str, migrations: &'static [Migration]) -> Result<Self, InvalidPostgresUrl> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(InvalidPostgresUrl);
+        }
+        let options: PgConnectOptions = url.parse().map_err(|_| InvalidPostgresUrl)?;
+        let options = options.application_name(application).options(SESSION);
+        let pool = PoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(IDLE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection: &mut PgConnection, about| {
+                Box::pin(async move { Ok(about.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok()) })
+            })
+            .connect_lazy_with(options.clone());
+        let (is_ready, notify_queued) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { inner: Arc::new(Inner { pool, options, migrations, is_ready, notify_queued }) })
+    }
+
+    /// Brings the schema up to date, once.
+    ///
+    /// # Errors
+    /// [`MigrationError`]; it is right to try again unless [`MigrationError::is_final`] says otherwise.
+    pub async fn prepare(&self) -> Result<(), MigrationError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        migration::run(&mut connection, self.inner.migrations).await?;
+        self.inner.is_ready.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Tries to [`Self::prepare`] at the start of a service, for a few seconds. `false`: the server is away or another replica
+    /// is at it, and [`Self::prepare_until`] is to go on with it.
+    ///
+    /// # Errors
+    /// A [`MigrationError`] that is final.
+    pub async fn prepare_soon(&self) -> Result<bool, MigrationError> {
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, self.prepare()).await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(error)) if error.is_final() => Err(error),
+            Ok(Err(error)) => {
+                let chain = observability::logs::error_chain(&error);
+                tracing::warn!(error = %chain, "the database is away: not ready until it is back");
+                Ok(false)
+            }
+            Err(_) => {
+                tracing::warn!("the database does not answer in time: not ready until it does");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Tries to [`Self::prepare`] until it succeeds or `stop` is cancelled.
+    pub async fn prepare_until(&self, stop: CancellationToken) {
+        let (mut wait, most) = RETRY_WAITS;
+        while !self.inner.is_ready.load(Ordering::Acquire) && !stop.is_cancelled() {
+            match self.prepare().await {
+                Ok(()) => tracing::info!("the database's schema is up to date"),
+                Err(error) => {
+                    let chain = observability::logs::error_chain(&error);
+                    tracing::warn!(error = %chain, "the database is not ready; it will be tried again");
+                    let _ = tokio::time::timeout(wait, stop.cancelled()).await;
+                    wait = (wait * 2).min(most);
+                }
+            }
+        }
+    }
+
+    /// A connection. What is done with it belongs into [`Self::within_time`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; when the server is away, after at most three seconds.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        self.check_ready()?;
+        Ok(self.inner.pool.acquire().await?)
+    }
+
+    /// Begins a transaction (read committed).
+    ///
+    /// # Errors
+    /// As [`Self::acquire`].
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        self.check_ready()?;
+        Ok(self.inner.pool.begin().await?)
+    }
+
+    /// Ends an operation that the server leaves without an answer.
+    ///
+    /// # Errors
+    /// What the operation returned, or [`StoreError::TimedOut`] through `E`.
+    pub async fn within_time<T, E: From<StoreError>>(
+        &self,
+        operation: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match tokio::time::timeout(OPERATION_TIMEOUT, operation).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::TimedOut.into()),
+        }
+    }
+
+    /// Tells all relays of this outbox that something was appended; to be called after the commit.
+    ///
+    /// It is not part of the transaction, because the server lets transactions that notify commit one at a time, each with its
+    /// wait for the disk. Calls made while one is on its way are covered by it, and one that is lost costs a moment:
+    /// relays look by themselves now and then.
+    pub fn notify_appended(&self) {
+        if self.inner.notify_queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            let connection = inner.pool.acquire().await;
+            // From here on a new append needs a notification of its own.
+            inner.notify_queued.store(false, Ordering::Release);
+            let sent = match connection {
+                Ok(mut connection) => connection.execute(query(super::outbox::NOTIFY)).await.map(drop),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = sent {
+                tracing::debug!(error = %error, "the relays could not be notified; they will look by themselves");
+            }
+        });
+    }
+
+    /// Answers when the schema is up to date and the server answers.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.acquire().await?.ping().await?;
+        Ok(())
+    }
+
+    /// A pool of one connection that is never replaced behind its user's back: what the session holds is known.
+    pub(super) fn dedicated(&self) -> Result<Pool<Postgres>, StoreError> {
+        self.check_ready()?;
+        Ok(PoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(self.inner.options.clone()))
+    }
+
+    fn check_ready(&self) -> Result<(), StoreError> {
+        if self.inner.is_ready.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::NotReady) }
+    }
+}

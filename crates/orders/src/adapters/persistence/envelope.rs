@@ -1,0 +1,24 @@
+//! The event of a change, as it is kept in the log and travels on the bus; the same for every store.
+
+use contracts::event::EventHead;
+use contracts::{Event, IdGenerator};
+use observability::RequestContext;
+
+use crate::application::ports::RepositoryError;
+use crate::domain::OrderEvent;
+
+/// Puts an event into its envelope, with the request id and the trace of the caller.
+pub(super) fn envelope(ids: &dyn IdGenerator, event: &OrderEvent) -> Result<Event, RepositoryError> {
+    let context = RequestContext::current();
+    let head = EventHead {
+        id: ids.new_uuid(),
+        service: "orders",
+        event_type: event.event_type,
+        subject: event.data.id.to_string(),
+        time: event.data.updated_at,
+        aggregate_version: event.data.version,
+        traceparent: context.as_ref().map(RequestContext::traceparent),
+        request_id: context.map(|context| context.request_id().to_owned()),
+    };
+    Event::new(head, &event.data).map_err(|error| RepositoryError::Unavailable(Box::new(error)))
+}

@@ -1,0 +1,116 @@
+//! What only the PostgreSQL store does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::grpc::payment::PaymentStatus;
+use contracts::timestamp::ManualClock;
+use messaging::outbox::OutboxSource as _;
+use payment::adapters::persistence::postgres::PostgresPaymentRepository;
+use payment::application::ports::{PaymentRepository, RepositoryError};
+
+use payment::bootstrap::build;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::grpc::{listen, next_event};
+use crate::postgres_fixture::{Door, Schema};
+use crate::repository_contract::{capture, captured, opened};
+use crate::running_service::{Running, charge_request, platform, settings};
+use crate::world::start_of_time;
+
+async fn open(url: &str) -> PostgresPaymentRepository {
+    let repository = PostgresPaymentRepository::new(url).unwrap();
+    repository.database().prepare().await.unwrap();
+    repository
+}
+
+pub(crate) async fn repository_in_schema() -> (Schema, PostgresPaymentRepository) {
+    let schema = Schema::create().await;
+    let repository = open(&schema.url()).await;
+    (schema, repository)
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+async fn the_ledger_can_be_neither_changed_nor_emptied() {
+    let (schema, repository) = repository_in_schema().await;
+    let payment = captured(&repository).await;
+    for sql in ["UPDATE ledger SET amount_minor = 1", "DELETE FROM ledger", "TRUNCATE ledger"] {
+        let refused = schema.try_as_operator(sql).await.unwrap_err();
+        assert!(refused.to_string().contains("append-only"), "{sql}: {refused}");
+    }
+    assert_eq!(repository.list_ledger(payment.order_id()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+async fn a_row_that_makes_no_sense_is_named() {
+    let (schema, repository) = repository_in_schema().await;
+    let payment = captured(&repository).await;
+    schema.as_operator("UPDATE payments SET currency = 'pounds'").await;
+    let error = repository.find_by_order(payment.order_id()).await.unwrap_err();
+    let expected = payment.order_id().to_string();
+    assert!(matches!(&error, RepositoryError::Corrupt { table: "payments", row } if *row == expected), "{error:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+async fn an_outage_is_unavailable_and_a_capture_after_it_is_written_and_told_once() {
+    let schema = Schema::create().await;
+    let mut door = Door::before(&schema).await;
+    let repository = open(&schema.url_through(&door)).await;
+    let payment = opened(&repository).await;
+    let change = capture(&payment);
+    door.shut();
+    let refused = repository.save(change.clone()).await.unwrap_err();
+    assert!(matches!(refused, RepositoryError::Unavailable(_)), "{refused:?}");
+    door.open().await;
+    repository.save(change.clone()).await.unwrap();
+    let again = repository.save(change.clone()).await.unwrap_err();
+    assert!(matches!(again, RepositoryError::Conflict), "{again:?}");
+    assert_eq!(repository.list_ledger(payment.order_id()).await.unwrap(), [change.entry.unwrap()]);
+    let told = repository.outbox().pending(10).await.unwrap();
+    assert_eq!(told.iter().map(|(_, event)| event.id).collect::<Vec<_>>(), [change.event.unwrap().id]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+async fn the_service_is_not_ready_until_its_database_is_there_and_then_charges_and_tells() {
+    let schema = Schema::create().await;
+    let mut door = Door::before(&schema).await;
+    door.shut();
+    let folder = TempDir::new().unwrap();
+    let mut settings = settings(folder.path());
+    settings.database_url = schema.url_through(&door);
+    settings.sandbox_url = Some(format!("sqlite://{}", folder.path().join("sandbox.db").display()));
+    let running = Running::start_with(folder, ManualClock::starting_at(start_of_time()), settings).await;
+    assert!(!running.health.ready().await.serving);
+    let refused = running.charge(charge_request("card_ok")).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+    door.open().await;
+    let ready = async {
+        while !running.health.ready().await.serving {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ready).await.expect("it must become ready by itself");
+    let mut told = listen(&running).await;
+    let request = charge_request("card_ok");
+    assert_eq!(running.charge(request.clone()).await.unwrap().status(), PaymentStatus::Captured);
+    assert_eq!(next_event(told.as_mut()).await.subject, request.order_id);
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+async fn the_sandbox_must_be_told_where_its_books_are_when_the_database_is_no_file() {
+    let schema = Schema::create().await;
+    let folder = TempDir::new().unwrap();
+    let (platform, _users) = platform(&ManualClock::starting_at(start_of_time()), &CancellationToken::new());
+    let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
+    let bus = messaging::connect(&broker, Arc::clone(&platform.clock)).await.unwrap();
+    let mut settings = settings(folder.path());
+    settings.database_url = schema.url();
+    let error = build(&settings, &platform, bus).await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("SOUK_PAYMENT_SANDBOX_URL"), "{error}");
+}
