@@ -82,12 +82,26 @@ impl Settings {
     }
 }
 
+/// The schemes that this build has a driver for.
+fn engines(key: &str) -> &'static [&'static str] {
+    match key {
+        "SOUK_BROKER_URL" if cfg!(feature = "amqp") => &["sqlite", "amqp"],
+        "SOUK_ORDERS_DATABASE_URL" | "SOUK_PAYMENT_DATABASE_URL" if cfg!(feature = "postgres") => {
+            &["sqlite", "postgres", "postgresql"]
+        }
+        "SOUK_INVENTORY_DATABASE_URL" if cfg!(feature = "redis") => &["sqlite", "redis"],
+        _ => &["sqlite"],
+    }
+}
+
 /// Tells at once of an engine that this build lacks, before anything is made or opened.
 fn check_engine(source: &mut Source, key: &str, url: &str) {
     let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
-    if scheme != "sqlite" {
-        source.problem(key, &format!("names {scheme}://, which this build has no driver for; it has sqlite://<file>"));
-    } else if url.parse::<SqliteUrl>().is_err() {
+    let engines = engines(key);
+    if !engines.contains(&scheme) {
+        let has = engines.join("://, ");
+        source.problem(key, &format!("names {scheme}://, which this build has no driver for; it has {has}://"));
+    } else if scheme == "sqlite" && url.parse::<SqliteUrl>().is_err() {
         source.problem(key, &format!("'{url}' names no file: write sqlite://<file>"));
     }
 }

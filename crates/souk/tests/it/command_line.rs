@@ -34,6 +34,7 @@ fn a_port_that_is_taken_is_named() {
     assert!(!folder.path().join("users.db").exists(), "it was found out before anything was made");
 }
 
+#[cfg(not(any(feature = "amqp", feature = "postgres", feature = "redis")))]
 #[test]
 fn unknown_settings_and_engines_that_are_not_there_are_refused() {
     let folder = TempDir::new().unwrap();
