@@ -7,6 +7,7 @@
 //! - [`inbox`]: an event's id is recorded with its effect, so that a redelivery has none;
 //! - [`consumer`]: the loop that every consumer group runs;
 //! - `postgres` (with the feature of that name): pool, migrations, outbox and inbox of services on PostgreSQL;
+//! - `mongo` (feature `mongodb`): outbox and inbox of services on MongoDB;
 //! - [`connect`]: the scheme of `SOUK_BROKER_URL` picks the adapter.
 //!
 //! Source: docs/adr/0002-sqlite-as-embedded-store-and-broker.md, docs/adr/0004-event-log-and-outbox.md,
@@ -18,6 +19,8 @@ pub mod bus;
 pub mod connect;
 pub mod consumer;
 pub mod inbox;
+#[cfg(feature = "mongodb")]
+pub mod mongo;
 pub mod outbox;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use contracts::grpc::notification::notification_service_server::NotificationServiceServer;
+use messaging::outbox::OutboxSource;
 use messaging::{BusError, Consumer, EventBus, EventHandler};
 use observability::HealthCheck;
 use service_kit::platform::UnknownNeighbour;
@@ -14,6 +15,8 @@ use tonic::service::Routes;
 
 use crate::adapters::clients::users::GrpcUserDirectory;
 use crate::adapters::mail::file::FileMailer;
+#[cfg(feature = "mongodb")]
+use crate::adapters::persistence::mongo::MongoStore;
 use crate::adapters::persistence::sqlite::SqliteStore;
 use crate::api::consumers::{self, Events};
 use crate::api::grpc::NotificationApi;
@@ -21,6 +24,7 @@ use crate::application::MailSignal;
 use crate::application::deliver_emails::DeliverEmails;
 use crate::application::forget_old::ForgetOld;
 use crate::application::mark_read::MarkRead;
+use crate::application::ports::{ContactRepository, EmailQueue, Housekeeping, InboxRepository, PreferenceRepository};
 use crate::application::preferences::Preferences;
 use crate::application::queries::Queries;
 use crate::application::record_order_event::RecordOrderEvent;
@@ -31,7 +35,7 @@ use crate::settings::{EmailUrl, Settings};
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     /// The store is of an engine that this build has no driver for.
-    #[error("{}: this build has no driver for {scheme}:// stores; it has sqlite://<file>", Settings::DATABASE_URL)]
+    #[error("{}: this build has no driver for {scheme}:// stores; it has {ENGINES}", Settings::DATABASE_URL)]
     NotCompiledIn {
         /// The scheme asked for.
         scheme: String,
@@ -39,6 +43,14 @@ pub enum BootstrapError {
     /// The address of the store is malformed.
     #[error("{} is not valid", Settings::DATABASE_URL)]
     InvalidUrl(#[source] sqlite::url::InvalidSqliteUrl),
+    /// The address of a MongoDB database is malformed.
+    #[cfg(feature = "mongodb")]
+    #[error("{} is not valid", Settings::DATABASE_URL)]
+    InvalidMongoUrl(#[source] messaging::mongo::InvalidMongoUrl),
+    /// There is no file beside which emails could go.
+    #[cfg(feature = "mongodb")]
+    #[error("{} must say where emails go: the store is no file that they could lie beside", Settings::EMAIL_URL)]
+    NoPlaceForEmails,
     /// The store could not be opened.
     #[error("{}: the store could not be opened", Settings::DATABASE_URL)]
     Open(#[source] sqlite::OpenError),
@@ -50,6 +62,22 @@ pub enum BootstrapError {
     Subscribe(#[source] BusError),
 }
 
+/// The stores that this build can use.
+const ENGINES: &str =
+    if cfg!(feature = "mongodb") { "sqlite://<file> and mongodb://<hosts>/<database>" } else { "sqlite://<file>" };
+
+/// The store's ports, and what of it runs beside the calls.
+struct Stores {
+    inbox: Arc<dyn InboxRepository>,
+    preferences: Arc<dyn PreferenceRepository>,
+    contacts: Arc<dyn ContactRepository>,
+    emails: Arc<dyn EmailQueue>,
+    housekeeping: Arc<dyn Housekeeping>,
+    relay: BackgroundTask,
+    check: HealthCheck,
+    mail_folder: PathBuf,
+}
+
 /// Builds the service. On return its queue is declared: events published from then on reach it.
 ///
 /// # Errors
@@ -59,46 +87,39 @@ pub async fn build(
     platform: &Platform,
     bus: Arc<dyn EventBus>,
 ) -> Result<Service, BootstrapError> {
-    let url = store_url(&settings.database_url)?;
-    let store = Arc::new(SqliteStore::open(&url, Arc::clone(&platform.ids)).map_err(BootstrapError::Open)?);
-    let mail_folder = match &settings.email_url {
-        Some(EmailUrl::Folder(folder)) => folder.clone(),
-        None => beside(url.path()),
-    };
-    tracing::info!(store = "sqlite", path = %url.path().display(), mail = %mail_folder.display(), "notification store opened");
-
+    let stores = open_stores(settings, platform, &bus).await?;
     let identity = platform.identity("notification");
     let authenticator = platform.authenticator(&identity, platform.user_tokens(&identity)?);
     let signal = Arc::new(MailSignal::default());
     let emails = Arc::new(DeliverEmails {
-        queue: store.clone(),
-        contacts: store.clone(),
+        queue: stores.emails,
+        contacts: Arc::clone(&stores.contacts),
         directory: Arc::new(GrpcUserDirectory::new(platform.channel(&identity, "users")?)),
-        mailer: Arc::new(FileMailer::new(mail_folder, settings.email_from.clone())),
+        mailer: Arc::new(FileMailer::new(stores.mail_folder, settings.email_from.clone())),
         clock: Arc::clone(&platform.clock),
         signal: Arc::clone(&signal),
     });
-    let forget_old = Arc::new(ForgetOld::new(store.clone(), Arc::clone(&platform.clock)));
+    let forget_old = Arc::new(ForgetOld::new(stores.housekeeping, Arc::clone(&platform.clock)));
     let api = NotificationApi {
-        queries: Arc::new(Queries::new(store.clone())),
-        mark_read: Arc::new(MarkRead::new(store.clone(), Arc::clone(&platform.clock))),
-        preferences: Arc::new(Preferences::new(store.clone())),
+        queries: Arc::new(Queries::new(Arc::clone(&stores.inbox))),
+        mark_read: Arc::new(MarkRead::new(Arc::clone(&stores.inbox), Arc::clone(&platform.clock))),
+        preferences: Arc::new(Preferences::new(stores.preferences)),
     };
     let events = Arc::new(Events {
         orders: Arc::new(RecordOrderEvent::new(
-            store.clone(),
+            stores.inbox,
             Arc::clone(&platform.clock),
             Arc::clone(&platform.ids),
             signal,
         )),
-        users: Arc::new(RecordUser::new(store.clone())),
+        users: Arc::new(RecordUser::new(stores.contacts)),
     });
     let consumer = Consumer::declare(&bus, consumers::subscription()).await.map_err(BootstrapError::Subscribe)?;
 
     let stop = &platform.stop;
-    let checks = vec![database_check(Arc::clone(&store)), broker_check(Arc::clone(&bus))];
+    let checks = vec![stores.check, broker_check(bus)];
     let tasks = vec![
-        relay_task(&store, bus, stop.clone()),
+        stores.relay,
         consumer_task(consumer, events, stop),
         task("notification emails", stop, move |stop| {
             let emails = Arc::clone(&emails);
@@ -113,11 +134,74 @@ pub async fn build(
     Ok(Service { name: "notification", routes, authenticator, tasks, checks })
 }
 
-fn store_url(url: &str) -> Result<SqliteUrl, BootstrapError> {
-    match url.split_once("://") {
+#[cfg_attr(
+    not(feature = "mongodb"),
+    expect(clippy::unused_async, reason = "an address of MongoDB is read asynchronously")
+)]
+async fn open_stores(
+    settings: &Settings,
+    platform: &Platform,
+    bus: &Arc<dyn EventBus>,
+) -> Result<Stores, BootstrapError> {
+    match settings.database_url.split_once("://") {
+        #[cfg(feature = "mongodb")]
+        Some(("mongodb", _)) => open_mongo(settings, platform, bus).await,
         Some((scheme, _)) if scheme != "sqlite" => Err(BootstrapError::NotCompiledIn { scheme: scheme.to_owned() }),
-        _ => url.parse().map_err(BootstrapError::InvalidUrl),
+        _ => open_sqlite(settings, platform, bus),
     }
+}
+
+fn open_sqlite(settings: &Settings, platform: &Platform, bus: &Arc<dyn EventBus>) -> Result<Stores, BootstrapError> {
+    let url: SqliteUrl = settings.database_url.parse().map_err(BootstrapError::InvalidUrl)?;
+    let store = Arc::new(SqliteStore::open(&url, Arc::clone(&platform.ids)).map_err(BootstrapError::Open)?);
+    let mail_folder = match &settings.email_url {
+        Some(EmailUrl::Folder(folder)) => folder.clone(),
+        None => beside(url.path()),
+    };
+    tracing::info!(store = "sqlite", path = %url.path().display(), mail = %mail_folder.display(), "notification store opened");
+    let ping = Arc::clone(&store);
+    Ok(Stores {
+        relay: relay_task(store.outbox(), bus, &platform.stop),
+        check: HealthCheck::critical("database", move || {
+            let store = Arc::clone(&ping);
+            async move { store.ping().await.map_err(|error| error.to_string()) }
+        }),
+        mail_folder,
+        inbox: store.clone(),
+        preferences: store.clone(),
+        contacts: store.clone(),
+        emails: store.clone(),
+        housekeeping: store,
+    })
+}
+
+/// Asks no server: the store connects when it is used, and the health check says what is wrong until then.
+#[cfg(feature = "mongodb")]
+async fn open_mongo(
+    settings: &Settings,
+    platform: &Platform,
+    bus: &Arc<dyn EventBus>,
+) -> Result<Stores, BootstrapError> {
+    let store = MongoStore::open(&settings.database_url, Arc::clone(&platform.ids)).await;
+    let store = Arc::new(store.map_err(BootstrapError::InvalidMongoUrl)?);
+    let Some(EmailUrl::Folder(mail_folder)) = settings.email_url.clone() else {
+        return Err(BootstrapError::NoPlaceForEmails);
+    };
+    tracing::info!(store = "mongodb", mail = %mail_folder.display(), "notification store chosen");
+    let ping = Arc::clone(&store);
+    Ok(Stores {
+        relay: relay_task(store.outbox(), bus, &platform.stop),
+        check: HealthCheck::critical("database", move || {
+            let store = Arc::clone(&ping);
+            async move { store.ping().await.map_err(|error| observability::logs::error_chain(&error)) }
+        }),
+        mail_folder,
+        inbox: store.clone(),
+        preferences: store.clone(),
+        contacts: store.clone(),
+        emails: store.clone(),
+        housekeeping: store,
+    })
 }
 
 fn beside(database: &Path) -> PathBuf {
@@ -136,20 +220,17 @@ where
     BackgroundTask::new(name, move || run(stop.clone()))
 }
 
-fn relay_task(store: &SqliteStore, bus: Arc<dyn EventBus>, stop: CancellationToken) -> BackgroundTask {
-    let outbox = store.outbox();
-    task("notification relay", &stop, move |stop| messaging::relay::run(outbox.clone(), Arc::clone(&bus), stop))
+fn relay_task(
+    outbox: impl OutboxSource + Clone + 'static,
+    bus: &Arc<dyn EventBus>,
+    stop: &CancellationToken,
+) -> BackgroundTask {
+    let bus = Arc::clone(bus);
+    task("notification relay", stop, move |stop| messaging::relay::run(outbox.clone(), Arc::clone(&bus), stop))
 }
 
 fn consumer_task(consumer: Arc<Consumer>, handler: Arc<dyn EventHandler>, stop: &CancellationToken) -> BackgroundTask {
     task("notification consumer", stop, move |stop| Arc::clone(&consumer).run(Arc::clone(&handler), stop))
-}
-
-fn database_check(store: Arc<SqliteStore>) -> HealthCheck {
-    HealthCheck::critical("database", move || {
-        let store = Arc::clone(&store);
-        async move { store.ping().await.map_err(|error| error.to_string()) }
-    })
 }
 
 /// Optional: what is in the inboxes can be read while the broker is away.

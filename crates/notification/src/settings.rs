@@ -27,7 +27,11 @@ impl Settings {
 
     /// Reads the settings; problems are collected by `source`. Without a default the database must be named.
     pub fn load(source: &mut Source, default_database_url: Option<&str>) -> Self {
-        let help = "where inboxes and notifications are kept: sqlite://<file>";
+        let help = if cfg!(feature = "mongodb") {
+            "where inboxes and notifications are kept: sqlite://<file> or mongodb://<hosts>/<database>"
+        } else {
+            "where inboxes and notifications are kept: sqlite://<file>"
+        };
         let database_url = match default_database_url {
             Some(default) => source.or(Self::DATABASE_URL, default, help),
             None => source.required(Self::DATABASE_URL, help),

@@ -15,7 +15,11 @@ pub struct Settings {
 impl Settings {
     /// Reads the settings; without a default the address of the database is required.
     pub fn load(source: &mut Source, default_database_url: Option<&str>) -> Self {
-        let help = "where accounts, sessions and signing keys are kept: sqlite://<file>";
+        let help = if cfg!(feature = "mongodb") {
+            "where accounts, sessions and signing keys are kept: sqlite://<file> or mongodb://<hosts>/<database>"
+        } else {
+            "where accounts, sessions and signing keys are kept: sqlite://<file>"
+        };
         let database_url = match default_database_url {
             Some(default) => source.or(DATABASE_URL, default, help),
             None => source.required(DATABASE_URL, help),

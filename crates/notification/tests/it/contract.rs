@@ -10,6 +10,7 @@ use contracts::ids::{NotificationId, OrderId, UserId};
 use contracts::timestamp::ManualClock;
 use contracts::{Event, Timestamp};
 use messaging::bus::Deliveries;
+use messaging::outbox::OutboxSource;
 use messaging::{EventBus, Subscription, Verdict};
 use notification::adapters::persistence::sqlite::SqliteStore;
 use notification::application::Cause;
@@ -28,15 +29,20 @@ use uuid::Uuid;
 
 use crate::builders::{START, new_order, new_user};
 
-trait Store: InboxRepository + PreferenceRepository + ContactRepository + EmailQueue + Housekeeping {}
+pub(crate) trait Store:
+    InboxRepository + PreferenceRepository + ContactRepository + EmailQueue + Housekeeping
+{
+}
 impl Store for SqliteStore {}
+#[cfg(feature = "mongodb")]
+impl Store for notification::adapters::persistence::mongo::MongoStore {}
 
 /// A store of one test, and what it publishes.
-struct Fixture {
+pub(crate) struct Fixture {
     store: Arc<dyn Store>,
     published: Box<dyn Deliveries>,
     stop: CancellationToken,
-    _folder: TempDir,
+    _owned: Box<dyn Send>,
 }
 
 impl Drop for Fixture {
@@ -49,43 +55,66 @@ async fn sqlite() -> Fixture {
     let folder = TempDir::new().unwrap();
     let url = SqliteUrl::of(folder.path().join("notification.db"));
     let store = SqliteStore::open(&url, Arc::new(UuidV7Generator)).unwrap();
-    let clock = Arc::new(ManualClock::starting_at(START));
-    let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
-    let bus: Arc<dyn EventBus> = messaging::connect(&broker, clock).await.unwrap();
-    let published = bus.subscribe(Subscription::new("test", &["#"])).await.unwrap();
-    let stop = CancellationToken::new();
-    tokio::spawn(messaging::relay::run(store.outbox(), bus, stop.clone()));
-    Fixture { store: Arc::new(store), published, stop, _folder: folder }
+    let outbox = store.outbox();
+    Fixture::of(store, outbox, folder).await
 }
 
+impl Fixture {
+    /// A store, relayed to a bus of its own; what it owns is dropped at the end.
+    pub(crate) async fn of(
+        store: impl Store + 'static,
+        outbox: impl OutboxSource + 'static,
+        owned: impl Send + 'static,
+    ) -> Self {
+        let folder = TempDir::new().unwrap();
+        let clock = Arc::new(ManualClock::starting_at(START));
+        let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
+        let bus: Arc<dyn EventBus> = messaging::connect(&broker, clock).await.unwrap();
+        let published = bus.subscribe(Subscription::new("test", &["#"])).await.unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(messaging::relay::run(outbox, bus, stop.clone()));
+        Self { store: Arc::new(store), published, stop, _owned: Box::new((folder, owned)) }
+    }
+}
+
+/// Gives each case a named test for an adapter, with an attribute of that adapter.
 macro_rules! store_contract {
-    ($adapter:ident: $($case:ident),* $(,)?) => {
+    ($adapter:ident, $fixture:expr, $attribute:meta; $($case:ident)*) => {
         mod $adapter {
             $(#[tokio::test]
+            #[$attribute]
             async fn $case() {
-                super::$case(super::$adapter().await).await;
+                super::$case($fixture.await).await;
             })*
         }
     };
 }
 
-store_contract!(sqlite:
-    positions_are_gapless_for_each_user_under_concurrent_writers,
-    every_entry_is_published_as_it_is_stored,
-    an_event_that_comes_again_changes_nothing,
-    an_event_before_its_predecessor_changes_nothing_until_patience_ends,
-    a_late_outcome_is_notified_although_its_order_is_not_shown,
-    an_outcome_is_notified_once_whatever_event_tells_of_it,
-    an_inbox_is_read_onwards_from_a_cursor_with_its_head,
-    a_page_of_large_entries_is_cut_but_never_empty,
-    notifications_are_listed_newest_first_and_paged_by_position,
-    reading_one_notification_is_told_once_and_only_to_its_owner,
-    reading_all_tells_of_each_and_only_of_unread_ones,
-    preferences_change_what_is_named_and_decide_about_email,
-    the_newest_contact_wins,
-    emails_wait_for_their_moment_and_leave_the_queue_when_sent_or_given_up,
-    what_is_old_and_done_is_forgotten_without_notifying_again,
-);
+macro_rules! every_case {
+    ($($header:tt)*) => {
+        store_contract! { $($header)*;
+            positions_are_gapless_for_each_user_under_concurrent_writers
+            every_entry_is_published_as_it_is_stored
+            an_event_that_comes_again_changes_nothing
+            an_event_before_its_predecessor_changes_nothing_until_patience_ends
+            a_late_outcome_is_notified_although_its_order_is_not_shown
+            an_outcome_is_notified_once_whatever_event_tells_of_it
+            an_inbox_is_read_onwards_from_a_cursor_with_its_head
+            a_page_of_large_entries_is_cut_but_never_empty
+            notifications_are_listed_newest_first_and_paged_by_position
+            reading_one_notification_is_told_once_and_only_to_its_owner
+            reading_all_tells_of_each_and_only_of_unread_ones
+            preferences_change_what_is_named_and_decide_about_email
+            the_newest_contact_wins
+            emails_wait_for_their_moment_and_leave_the_queue_when_sent_or_given_up
+            what_is_old_and_done_is_forgotten_without_notifying_again
+        }
+    };
+}
+
+every_case!(sqlite, super::sqlite(), cfg(test));
+#[cfg(feature = "mongodb")]
+every_case!(mongo, crate::mongo_store::fixture(), ignore = "needs SOUK_TEST_MONGODB_URL");
 
 /// A change as the use case makes it: one of a pending order has no notification.
 fn change(user_id: UserId, order_id: OrderId, kind: Option<NotificationKind>, version: u64) -> OrderChange {

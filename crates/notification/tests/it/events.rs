@@ -149,8 +149,13 @@ async fn a_store_of_an_engine_that_is_not_compiled_in_is_refused_by_name() {
         email_url: None,
         email_from: "Souk <no-reply@souk.test>".parse().unwrap(),
     };
-    let refused = build(&settings("mongodb://host/souk"), &platform, bus.clone()).await.err().unwrap().to_string();
-    assert!(refused.contains("SOUK_NOTIFICATION_DATABASE_URL") && refused.contains("mongodb"), "{refused}");
+    let refused = build(&settings("postgres://host/souk"), &platform, bus.clone()).await.err().unwrap().to_string();
+    assert!(refused.contains("SOUK_NOTIFICATION_DATABASE_URL") && refused.contains("postgres"), "{refused}");
+    #[cfg(feature = "mongodb")]
+    {
+        let refused = build(&settings("mongodb://host/souk"), &platform, bus.clone()).await.err().unwrap();
+        assert!(matches!(refused, BootstrapError::NoPlaceForEmails), "{refused}");
+    }
     let file = folder.path().join("notification.db");
     let alone = build(&settings(&format!("sqlite://{}", file.display())), &platform, bus).await.err().unwrap();
     assert!(matches!(alone, BootstrapError::Neighbour(_)), "{alone:?}");

@@ -6,5 +6,7 @@ mod contract;
 mod email;
 mod events;
 mod grpc;
+#[cfg(feature = "mongodb")]
+mod mongo_store;
 mod reordering;
 mod world;

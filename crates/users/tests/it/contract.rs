@@ -7,6 +7,7 @@ use ::sqlite::SqliteUrl;
 use contracts::event::EventHead;
 use contracts::ids::{SessionId, UserId};
 use contracts::{Event, Role, Timestamp};
+use futures::future::BoxFuture;
 use tempfile::TempDir;
 use users::adapters::persistence::sqlite::SqliteStore;
 use users::application::effects::{Effects, EndedSessions};
@@ -26,61 +27,85 @@ use crate::helpers::START;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The ports, filled by one adapter over a fresh store.
-struct Stores {
+pub(crate) struct Stores {
     users: Arc<dyn UserRepository>,
     sessions: Arc<dyn SessionRepository>,
     keys: Arc<dyn SigningKeyRepository>,
     /// The types of all events kept, oldest first.
-    events: Box<dyn Fn() -> Vec<String> + Send>,
-    _folder: TempDir,
+    events: Events,
+    _owned: Box<dyn Send>,
+}
+
+type Events = Box<dyn Fn() -> BoxFuture<'static, Vec<String>> + Send + Sync>;
+
+impl Stores {
+    /// The ports of a store in `_owned`, which is dropped at the end.
+    pub(crate) fn of<S>(store: S, events: Events, owned: impl Send + 'static) -> Self
+    where
+        S: UserRepository + SessionRepository + SigningKeyRepository + 'static,
+    {
+        let store = Arc::new(store);
+        Self { users: store.clone(), sessions: store.clone(), keys: store, events, _owned: Box::new(owned) }
+    }
 }
 
 fn sqlite_in_tempdir() -> Stores {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("users.db");
-    let store = Arc::new(SqliteStore::open(&SqliteUrl::of(&path)).unwrap());
+    let store = SqliteStore::open(&SqliteUrl::of(&path)).unwrap();
     let events = move || {
         let connection = rusqlite::Connection::open(&path).unwrap();
         let mut statement = connection.prepare("SELECT type FROM outbox JOIN events USING (position)").unwrap();
         let types = statement.query_map([], |row| row.get(0)).unwrap();
-        types.collect::<Result<Vec<String>, _>>().unwrap()
+        let types = types.collect::<Result<Vec<String>, _>>().unwrap();
+        Box::pin(async { types }) as BoxFuture<'static, _>
     };
-    Stores { users: store.clone(), sessions: store.clone(), keys: store, events: Box::new(events), _folder: folder }
+    Stores::of(store, Box::new(events), folder)
 }
 
+/// Gives each case a named test for an adapter, with an attribute of that adapter.
 macro_rules! store_contract {
-    ($adapter:ident, $stores:expr; $($case:ident)*) => {
+    ($adapter:ident, $stores:expr, $attribute:meta; $($case:ident)*) => {
         mod $adapter {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[$attribute]
                 async fn $case() {
-                    super::$case($stores).await;
+                    super::$case($stores.await).await;
                 }
             )*
         }
     };
 }
 
-store_contract! { sqlite, super::sqlite_in_tempdir();
-    an_added_user_is_found_as_they_were_added
-    an_address_has_one_account_and_the_refused_one_leaves_nothing_behind
-    of_many_adding_one_address_at_once_one_succeeds
-    a_change_is_kept_with_its_events_revocation_and_ended_sessions
-    a_change_that_changed_nothing_leaves_nothing_behind
-    changes_at_the_same_time_are_all_kept
-    nobody_can_not_be_changed
-    users_of_one_moment_are_paged_without_gap_or_repetition
-    a_search_takes_what_is_typed_literally_whatever_its_case
-    seeded_accounts_alone_are_counted
-    a_banned_user_begins_no_session
-    a_token_rotates_once_and_the_second_use_ends_the_session
-    of_many_presenting_one_token_at_once_one_rotates_it
-    an_expired_session_is_not_refreshed
-    ending_a_session_works_with_any_of_its_tokens_and_once
-    what_is_over_is_forgotten_step_by_step
-    a_key_is_succeeded_only_by_who_knows_it
-    retired_keys_are_forgotten_when_their_time_is_over
+macro_rules! every_case {
+    ($($header:tt)*) => {
+        store_contract! { $($header)*;
+            an_added_user_is_found_as_they_were_added
+            an_address_has_one_account_and_the_refused_one_leaves_nothing_behind
+            of_many_adding_one_address_at_once_one_succeeds
+            a_change_is_kept_with_its_events_revocation_and_ended_sessions
+            a_change_that_changed_nothing_leaves_nothing_behind
+            changes_at_the_same_time_are_all_kept
+            nobody_can_not_be_changed
+            users_of_one_moment_are_paged_without_gap_or_repetition
+            a_search_takes_what_is_typed_literally_whatever_its_case
+            seeded_accounts_alone_are_counted
+            a_banned_user_begins_no_session
+            a_token_rotates_once_and_the_second_use_ends_the_session
+            of_many_presenting_one_token_at_once_one_rotates_it
+            an_expired_session_is_not_refreshed
+            ending_a_session_works_with_any_of_its_tokens_and_once
+            what_is_over_is_forgotten_step_by_step
+            a_key_is_succeeded_only_by_who_knows_it
+            retired_keys_are_forgotten_when_their_time_is_over
+        }
+    };
 }
+
+every_case!(sqlite, std::future::ready(super::sqlite_in_tempdir()), cfg(test));
+#[cfg(feature = "mongodb")]
+every_case!(mongo, crate::mongo_store::stores(), ignore = "needs SOUK_TEST_MONGODB_URL");
 
 pub(crate) fn a_user(name: &str) -> User {
     user_made_at(name, START)
@@ -167,7 +192,7 @@ async fn an_added_user_is_found_as_they_were_added(stores: Stores) {
     assert_eq!(stores.users.find_by_email(user.email()).await.unwrap(), Some(user));
     assert_eq!(stores.users.find(a_user("eve").id()).await.unwrap(), None);
     assert_eq!(stores.users.find_by_email(&"eve@example.org".parse().unwrap()).await.unwrap(), None);
-    assert_eq!((stores.events)(), ["user.registered"]);
+    assert_eq!((stores.events)().await, ["user.registered"]);
 }
 
 async fn an_address_has_one_account_and_the_refused_one_leaves_nothing_behind(stores: Stores) {
@@ -178,7 +203,7 @@ async fn an_address_has_one_account_and_the_refused_one_leaves_nothing_behind(st
     assert!(matches!(refused, Err(RepositoryError::Conflict)), "{refused:?}");
     assert_eq!(stores.users.find(second.id()).await.unwrap(), None);
     assert!(matches!(rotate(&stores, 2, 3).await, Rotation::Refused));
-    assert_eq!((stores.events)(), ["user.registered"]);
+    assert_eq!((stores.events)().await, ["user.registered"]);
 }
 
 async fn of_many_adding_one_address_at_once_one_succeeds(stores: Stores) {
@@ -212,7 +237,7 @@ async fn a_change_is_kept_with_its_events_revocation_and_ended_sessions(stores: 
     let changed = stores.users.change(user.id(), Box::new(change)).await.unwrap().unwrap();
     assert_eq!(changed.version(), 4);
     assert_eq!(stores.users.find(user.id()).await.unwrap(), Some(changed.clone()));
-    assert_eq!((stores.events)(), ["user.registered", "user.registered", "user.banned"]);
+    assert_eq!((stores.events)().await, ["user.registered", "user.registered", "user.banned"]);
     let expected = revocation(&changed, None, changed.tokens_not_before());
     assert_eq!(stores.sessions.list_revocations(START).await.unwrap(), [expected]);
     assert!(matches!(rotate(&stores, 1, 2).await, Rotation::Refused));
@@ -227,7 +252,7 @@ async fn a_change_that_changed_nothing_leaves_nothing_behind(stores: Stores) {
             .ending(EndedSessions::All(START))
     };
     assert_eq!(stores.users.change(user.id(), Box::new(change)).await.unwrap(), Some(user));
-    assert_eq!((stores.events)(), ["user.registered"]);
+    assert_eq!((stores.events)().await, ["user.registered"]);
     assert!(stores.sessions.list_revocations(START).await.unwrap().is_empty());
     assert!(matches!(rotate(&stores, 1, 2).await, Rotation::Rotated { .. }));
 }
@@ -327,7 +352,7 @@ async fn a_token_rotates_once_and_the_second_use_ends_the_session(stores: Stores
     {
         assert!(matches!(rotate(&stores, presented, 8).await, Rotation::Refused), "{why}");
     }
-    assert_eq!((stores.events)(), ["user.registered", "user.sessions_revoked"]);
+    assert_eq!((stores.events)().await, ["user.registered", "user.sessions_revoked"]);
     let revocations = stores.sessions.list_revocations(START).await.unwrap();
     assert_eq!(revocations.iter().map(|revoked| revoked.session_id).collect::<Vec<_>>(), [Some(session_id)]);
     assert_eq!(stores.users.find(user.id()).await.unwrap().unwrap().version(), 2);
@@ -368,7 +393,7 @@ async fn ending_a_session_works_with_any_of_its_tokens_and_once(stores: Stores) 
     }
     assert!(matches!(rotate(&stores, 2, 3).await, Rotation::Refused));
     assert!(matches!(rotate(&stores, 5, 6).await, Rotation::Rotated { .. }), "the other session goes on");
-    assert_eq!((stores.events)(), ["user.registered", "user.sessions_revoked"]);
+    assert_eq!((stores.events)().await, ["user.registered", "user.sessions_revoked"]);
 }
 
 async fn what_is_over_is_forgotten_step_by_step(stores: Stores) {

@@ -53,7 +53,8 @@ async fn an_engine_that_this_build_lacks_is_named_with_its_setting() {
     let folder = TempDir::new().unwrap();
     let clock = ManualClock::starting_at(START);
     let platform = platform(&clock);
-    for (url, named) in [("mongodb://host/users", "mongodb://"), ("users.db", "not valid"), ("sqlite://", "not valid")]
+    for (url, named) in
+        [("postgres://host/users", "postgres://"), ("users.db", "not valid"), ("sqlite://", "not valid")]
     {
         let bus =
             SqliteBus::open(&SqliteUrl::of(folder.path().join("broker.db")), Arc::new(clock.clone())).await.unwrap();

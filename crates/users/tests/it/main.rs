@@ -7,6 +7,8 @@ mod contract;
 mod helpers;
 mod housekeeping;
 mod keys;
+#[cfg(feature = "mongodb")]
+mod mongo_store;
 mod races;
 mod seeding;
 mod sessions;

@@ -1,3 +1,5 @@
 //! Stores.
 
+#[cfg(feature = "mongodb")]
+pub mod mongo;
 pub mod sqlite;

@@ -1,0 +1,158 @@
+//! A database of a service: found by its address, made ready before its first use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use mongodb::error::Error;
+use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
+use mongodb::{Client, Collection, Database};
+use tokio::sync::{Notify, OnceCell};
+
+use super::error::MongoError;
+use super::writing::Writing;
+use super::{CollectionPlan, inbox, outbox};
+
+/// How long to look for a server: shorter than a health check may take, so that it can tell what is wrong.
+const SELECTION_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long one operation of a port may take with all its tries. A caller's own deadline may be shorter.
+const OPERATION_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The address is none that this build can use. Its text is not repeated: it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "expected mongodb://[user:password@]host[:port][,…]/[database][?options], the password percent-encoded; mongodb+srv:// is not supported"
+)]
+pub struct InvalidMongoUrl;
+
+/// A database; clones share it. It connects when it is used, and again by itself after the server was away.
+#[derive(Clone)]
+pub struct MongoDatabase {
+    client: Client,
+    database: Database,
+    plan: Arc<[CollectionPlan]>,
+    ready: Arc<OnceCell<()>>,
+    appended: Arc<Notify>,
+}
+
+impl MongoDatabase {
+    /// The database that the address names, `default_name` if it names none. Asks no server.
+    ///
+    /// # Errors
+    /// [`InvalidMongoUrl`].
+    pub async fn open(url: &str, default_name: &str, mut plan: Vec<CollectionPlan>) -> Result<Self, InvalidMongoUrl> {
+        let mut options = ClientOptions::parse(url).await.map_err(|_| InvalidMongoUrl)?;
+        let name = options.default_database.clone().unwrap_or_else(|| default_name.to_owned());
+        options.app_name.get_or_insert_with(|| format!("souk-{default_name}"));
+        options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
+        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+        // Not the operator's to lower: what was answered must survive the loss of any one server.
+        options.write_concern = Some(WriteConcern::majority());
+        options.read_concern = Some(ReadConcern::majority());
+        options.selection_criteria = None;
+        let client = Client::with_options(options).map_err(|_| InvalidMongoUrl)?;
+        plan.extend(outbox::plan());
+        plan.push(inbox::plan());
+        let database = client.database(&name);
+        Ok(Self { client, database, plan: plan.into(), ready: Arc::default(), appended: Arc::default() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.database.name()
+    }
+
+    /// A collection, for reads by [`MongoDatabase::within`] and for transactions.
+    pub fn collection<T: Send + Sync>(&self, name: &str) -> Collection<T> {
+        self.database.collection(name)
+    }
+
+    /// Runs an operation: after the database was made ready, and not for ever.
+    ///
+    /// # Errors
+    /// [`MongoError`] when the server is away or unsuitable, else as the operation.
+    pub async fn within<T, E>(&self, operation: impl Future<Output = Result<T, E>> + Send) -> Result<T, E>
+    where
+        E: From<MongoError>,
+    {
+        let all = async {
+            self.make_ready().await?;
+            operation.await
+        };
+        match tokio::time::timeout(OPERATION_DEADLINE, all).await {
+            Ok(result) => result,
+            Err(_) => Err(MongoError::TimedOut.into()),
+        }
+    }
+
+    /// Begins a write; see [`Writing`].
+    pub fn write(&self) -> Writing<'_> {
+        Writing::new(&self.client, self)
+    }
+
+    /// Answers when the primary is there and has transactions.
+    ///
+    /// # Errors
+    /// [`MongoError`], saying why not.
+    pub async fn ping(&self) -> Result<(), MongoError> {
+        self.make_ready().await?;
+        self.check_server().await
+    }
+
+    pub(super) fn appended(&self) -> &Notify {
+        &self.appended
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Looks at the server, makes collections and indexes; once, when it succeeds.
+    async fn make_ready(&self) -> Result<(), MongoError> {
+        self.ready.get_or_try_init(|| self.prepare()).await.copied()
+    }
+
+    async fn prepare(&self) -> Result<(), MongoError> {
+        self.check_server().await?;
+        for planned in self.plan.iter() {
+            match self.database.create_collection(planned.name).await {
+                Err(error) if !MongoError::is_namespace_exists(&error) => return Err(error.into()),
+                Ok(()) | Err(_) => {}
+            }
+            if !planned.indexes.is_empty() {
+                self.collection::<()>(planned.name).create_indexes(planned.indexes.clone()).await?;
+            }
+        }
+        outbox::prepare(self).await?;
+        tracing::info!(database = self.name(), "the MongoDB database is ready");
+        Ok(())
+    }
+
+    /// Transactions are had from replica sets (`setName`) and from routers of sharded clusters (`msg`), with sessions.
+    async fn check_server(&self) -> Result<(), MongoError> {
+        let hello = self
+            .client
+            .database("admin")
+            .run_command(doc! { "hello": 1 })
+            .await
+            .map_err(|error: Error| MongoError::from(error))?;
+        let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+        if !is_router && !hello.contains_key("setName") {
+            return Err(MongoError::Unsuitable(
+                "this MongoDB server has no transactions: it is not a member of a replica set (start it with --replSet; a \
+                 single node will do)",
+            ));
+        }
+        if !hello.contains_key("logicalSessionTimeoutMinutes") {
+            return Err(MongoError::Unsuitable("this MongoDB server has no sessions, so it has no transactions"));
+        }
+        if !hello.get_bool("isWritablePrimary").or_else(|_| hello.get_bool("ismaster")).unwrap_or(false) {
+            return Err(MongoError::Unsuitable(
+                "this MongoDB server is not the primary; name the replica set in the address instead of this one node",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! MongoDB as the store of a service: state, outgoing events and used events in one transaction.
+//!
+//! - [`MongoDatabase`]: connects by itself, looks before first use whether the server has transactions, and makes the
+//!   collections and indexes that it was given;
+//! - [`Writing`]: transactions (snapshot, majority), run again when another one was in their way;
+//! - [`MongoOutbox`]: the event log and what of it is not published yet; several relays take turns by a lease;
+//! - [`inbox`]: an event's id is recorded with its effect.
+//!
+//! Transactions need a replica set (a single node will do) or a sharded cluster. Source: docs/adr/0013-mongodb.md.
+
+mod database;
+mod error;
+pub mod inbox;
+mod lease;
+mod outbox;
+mod schema;
+mod writing;
+
+pub use database::{InvalidMongoUrl, MongoDatabase};
+pub use error::{MongoError, Retryable};
+pub use outbox::MongoOutbox;
+pub use schema::{CollectionPlan, caseless, index, partial_index, unique_index};
+pub use writing::Writing;

@@ -1,0 +1,156 @@
+//! Transactions that are run again when another one was in their way.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use contracts::Event;
+use mongodb::options::{ReadConcern, WriteConcern};
+use mongodb::{Client, ClientSession};
+use tokio::time::Instant;
+
+use super::database::MongoDatabase;
+use super::error::{MongoError, Retryable};
+use super::outbox;
+
+/// The first wait; it doubles with each conflict.
+const FIRST_WAIT: Duration = Duration::from_millis(4);
+/// No wait is longer.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
+/// After this time a conflict is the caller's to bear.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(8);
+
+/// A write in one transaction, with all its tries:
+///
+/// ```ignore
+/// let mut writing = database.write();
+/// loop {
+///     let outcome = change_something(&mut writing).await; // begins with writing.begin()
+///     if let Some(done) = writing.settle(outcome).await {
+///         return done;
+///     }
+/// }
+/// ```
+///
+/// Reads inside see one snapshot; a write of a document that somebody else changed since fails, and the whole is run
+/// again. So those that must not happen at once have to write one document in common: what they only read does not keep
+/// them apart. The first write of a transaction should be that of its aggregate.
+pub struct Writing<'a> {
+    client: &'a Client,
+    database: &'a MongoDatabase,
+    session: Option<ClientSession>,
+    began: Instant,
+    conflicts: u32,
+    appended: bool,
+}
+
+impl<'a> Writing<'a> {
+    pub(super) fn new(client: &'a Client, database: &'a MongoDatabase) -> Self {
+        Self { client, database, session: None, began: Instant::now(), conflicts: 0, appended: false }
+    }
+
+    /// Begins a try: a new transaction, to be named in every operation of it.
+    ///
+    /// # Errors
+    /// When no server is there.
+    pub async fn begin(&mut self) -> Result<&mut ClientSession, MongoError> {
+        self.appended = false;
+        if self.session.is_none() {
+            self.session = Some(self.client.start_session().await?);
+        }
+        let session = self.session.as_mut().expect("put there above");
+        session
+            .start_transaction()
+            .read_concern(ReadConcern::snapshot())
+            .write_concern(WriteConcern::majority())
+            .await?;
+        Ok(session)
+    }
+
+    /// The transaction of the present try.
+    ///
+    /// # Errors
+    /// When there is none: [`Writing::begin`] comes first.
+    pub fn session(&mut self) -> Result<&mut ClientSession, MongoError> {
+        self.session.as_mut().ok_or(MongoError::Unsuitable("no transaction was begun"))
+    }
+
+    /// Appends events to the log and the outbox, inside the transaction. It has to have written the documents of their
+    /// aggregates before: that keeps positions in the order of the aggregate.
+    ///
+    /// # Errors
+    /// What MongoDB said; hand it to [`Writing::settle`].
+    pub async fn append(&mut self, events: &[Event]) -> Result<(), MongoError> {
+        if !events.is_empty() {
+            let database = self.database;
+            outbox::append(database, self.session()?, events).await?;
+            self.appended = true;
+        }
+        Ok(())
+    }
+
+    /// Ends the try: commits what succeeded, undoes what failed. `None`: try again.
+    pub async fn settle<T, E>(&mut self, outcome: Result<T, E>) -> Option<Result<T, E>>
+    where
+        E: From<MongoError> + Retryable,
+    {
+        let failure = match outcome {
+            Ok(value) => match self.commit().await {
+                Ok(()) => return Some(Ok(value)),
+                Err(error) => E::from(error),
+            },
+            Err(error) => {
+                if let Some(session) = &mut self.session {
+                    // The server undoes by itself what is not committed; this only tells it sooner.
+                    let _ = session.abort_transaction().await;
+                }
+                error
+            }
+        };
+        if !failure.is_transient() || self.began.elapsed() >= GIVE_UP_AFTER {
+            return Some(Err(failure));
+        }
+        self.conflicts += 1;
+        tokio::time::sleep(wait_after(self.conflicts)).await;
+        None
+    }
+
+    async fn commit(&mut self) -> Result<(), MongoError> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        loop {
+            match session.commit_transaction().await.map_err(MongoError::from) {
+                Ok(()) => break,
+                // Committing again is harmless, and tells whether it had been done.
+                Err(error) if error.is_commit_unknown() && self.began.elapsed() < GIVE_UP_AFTER => {
+                    tokio::time::sleep(LONGEST_WAIT).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if self.appended {
+            self.database.appended().notify_one();
+        }
+        Ok(())
+    }
+}
+
+/// Between half and all of a time that doubles: who was in each other's way should not meet again.
+fn wait_after(conflicts: u32) -> Duration {
+    let full = FIRST_WAIT.saturating_mul(1 << conflicts.min(10)).min(LONGEST_WAIT);
+    let half = full / 2;
+    let spread = u64::try_from(half.as_micros()).unwrap_or(1).max(1);
+    half + Duration::from_micros(RandomState::new().hash_one(conflicts) % spread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        for conflicts in 1..100 {
+            let wait = wait_after(conflicts);
+            assert!(wait >= FIRST_WAIT && wait <= LONGEST_WAIT, "{conflicts}: {wait:?}");
+        }
+        assert!(wait_after(10) >= LONGEST_WAIT / 2);
+    }
+}

@@ -1,0 +1,128 @@
+//! Emails on their way out, and what is forgotten.
+
+use async_trait::async_trait;
+use contracts::Timestamp;
+use contracts::ids::NotificationId;
+use futures::TryStreamExt as _;
+use mongodb::bson::{DateTime, Document, doc};
+use serde::{Deserialize, Serialize};
+
+use super::entries::Appender;
+use super::error::{StoreError, date, moment, parsed};
+use super::{EMAILS, MongoStore};
+use crate::application::ports::{EmailQueue, Housekeeping, RepositoryError};
+use crate::domain::email::QueuedEmail;
+use crate::domain::notification::Notification;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct EmailDocument {
+    #[serde(rename = "_id")]
+    notification_id: String,
+    user_id: String,
+    subject: String,
+    body: String,
+    request_id: Option<String>,
+    traceparent: Option<String>,
+    created_at: DateTime,
+    /// That failed.
+    attempts: i64,
+    /// Neither sent nor given up.
+    waiting: bool,
+    next_attempt_at: DateTime,
+    sent_at: Option<DateTime>,
+}
+
+impl EmailDocument {
+    /// An email that is due now.
+    pub(super) fn queued(notification: &Notification, appender: &Appender<'_>, body: String) -> Self {
+        Self {
+            notification_id: notification.id.to_string(),
+            user_id: appender.user_id.to_string(),
+            subject: notification.title.clone(),
+            body,
+            request_id: appender.cause.request_id.clone(),
+            traceparent: appender.cause.traceparent.clone(),
+            created_at: date(appender.now),
+            attempts: 0,
+            waiting: true,
+            next_attempt_at: date(appender.now),
+            sent_at: None,
+        }
+    }
+
+    fn into_email(self) -> Result<QueuedEmail, StoreError> {
+        let id = &self.notification_id;
+        Ok(QueuedEmail {
+            notification_id: parsed(id, EMAILS, id)?,
+            user_id: parsed(&self.user_id, EMAILS, id)?,
+            failures: u32::try_from(self.attempts).map_err(|_| StoreError::corrupt(EMAILS, id))?,
+            created_at: moment(self.created_at),
+            subject: self.subject,
+            body: self.body,
+            request_id: self.request_id,
+            traceparent: self.traceparent,
+        })
+    }
+}
+
+impl MongoStore {
+    async fn update_email(&self, id: NotificationId, change: Document) -> Result<(), RepositoryError> {
+        let update = async {
+            self.collection::<Document>(EMAILS).update_one(doc! { "_id": id.to_string() }, change).await?;
+            Ok::<_, StoreError>(())
+        };
+        Ok(self.database.within(update).await?)
+    }
+}
+
+#[async_trait]
+impl EmailQueue for MongoStore {
+    async fn list_due(&self, now: Timestamp, limit: u32) -> Result<Vec<QueuedEmail>, RepositoryError> {
+        if limit == 0 {
+            return Ok(Vec::new()); // To MongoDB it would mean: all.
+        }
+        let list = async {
+            let due = doc! { "waiting": true, "next_attempt_at": { "$lte": date(now) } };
+            let emails = self.collection::<EmailDocument>(EMAILS);
+            let found = emails.find(due).sort(doc! { "next_attempt_at": 1 }).limit(i64::from(limit)).await?;
+            let found: Vec<EmailDocument> = found.try_collect().await?;
+            found.into_iter().map(EmailDocument::into_email).collect::<Result<_, StoreError>>()
+        };
+        Ok(self.database.within(list).await?)
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
+        let next = async {
+            let emails = self.collection::<EmailDocument>(EMAILS);
+            let first = emails.find_one(doc! { "waiting": true }).sort(doc! { "next_attempt_at": 1 }).await?;
+            Ok::<_, StoreError>(first.map(|email| moment(email.next_attempt_at)))
+        };
+        Ok(self.database.within(next).await?)
+    }
+
+    async fn mark_sent(&self, id: NotificationId, at: Timestamp) -> Result<(), RepositoryError> {
+        self.update_email(id, doc! { "$set": { "waiting": false, "sent_at": date(at) } }).await
+    }
+
+    async fn mark_failed(&self, id: NotificationId, next_attempt_at: Timestamp) -> Result<(), RepositoryError> {
+        let later = doc! { "next_attempt_at": date(next_attempt_at) };
+        self.update_email(id, doc! { "$inc": { "attempts": 1_i64 }, "$set": later }).await
+    }
+
+    async fn mark_given_up(&self, id: NotificationId) -> Result<(), RepositoryError> {
+        self.update_email(id, doc! { "$inc": { "attempts": 1_i64 }, "$set": { "waiting": false } }).await
+    }
+}
+
+#[async_trait]
+impl Housekeeping for MongoStore {
+    async fn forget_before(&self, moment: Timestamp) -> Result<(), RepositoryError> {
+        let forget = async {
+            messaging::mongo::inbox::forget(&self.database, moment).await?;
+            let done = doc! { "waiting": false, "created_at": { "$lt": date(moment) } };
+            self.collection::<Document>(EMAILS).delete_many(done).await?;
+            Ok::<_, StoreError>(())
+        };
+        Ok(self.database.within(forget).await?)
+    }
+}

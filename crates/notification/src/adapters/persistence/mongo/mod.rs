@@ -1,0 +1,100 @@
+//! Inboxes, notifications and emails in MongoDB; several processes may share a database.
+//!
+//! Every change of an inbox writes the user's document in `inbox_heads` first: it counts the positions, so that they are
+//! gapless, and keeps two changes of one inbox apart.
+
+mod contacts;
+mod emails;
+mod entries;
+mod error;
+mod notifications;
+mod orders;
+mod preferences;
+
+use std::sync::Arc;
+
+use contracts::IdGenerator;
+use messaging::mongo::{
+    CollectionPlan, InvalidMongoUrl, MongoDatabase, MongoError, MongoOutbox, index, partial_index, unique_index,
+};
+use mongodb::Collection;
+use mongodb::bson::doc;
+
+/// The database, if the address names none.
+const DEFAULT_NAME: &str = "notification";
+/// The consumer's name among the used events.
+const CONSUMER: &str = "notification.events";
+
+const HEADS: &str = "inbox_heads";
+const ENTRIES: &str = "inbox_entries";
+const ORDER_VERSIONS: &str = "order_versions";
+const NOTIFICATIONS: &str = "notifications";
+const PREFERENCES: &str = "preferences";
+const CONTACTS: &str = "contacts";
+const EMAILS: &str = "emails";
+
+fn plan() -> Vec<CollectionPlan> {
+    let unread = partial_index("notifications_unread", doc! { "user_id": 1, "seq": 1 }, doc! { "unread": true });
+    vec![
+        CollectionPlan::new(HEADS, []),
+        CollectionPlan::new(
+            ENTRIES,
+            [
+                unique_index("inbox_by_seq", doc! { "user_id": 1, "seq": 1 }, None),
+                unique_index("inbox_by_event", doc! { "user_id": 1, "event_id": 1 }, None),
+            ],
+        ),
+        CollectionPlan::new(ORDER_VERSIONS, []),
+        CollectionPlan::new(
+            NOTIFICATIONS,
+            [
+                unique_index("notifications_by_outcome", doc! { "order_id": 1, "kind": 1 }, None),
+                index("notifications_by_position", doc! { "user_id": 1, "seq": -1 }),
+                unread,
+            ],
+        ),
+        CollectionPlan::new(PREFERENCES, [unique_index("preference", doc! { "user_id": 1, "kind": 1 }, None)]),
+        CollectionPlan::new(CONTACTS, []),
+        CollectionPlan::new(
+            EMAILS,
+            [
+                partial_index("emails_waiting", doc! { "next_attempt_at": 1 }, doc! { "waiting": true }),
+                partial_index("emails_finished", doc! { "created_at": 1 }, doc! { "waiting": false }),
+            ],
+        ),
+    ]
+}
+
+/// Every repository of this service, in one database. Clones share it.
+#[derive(Clone)]
+pub struct MongoStore {
+    database: MongoDatabase,
+    ids: Arc<dyn IdGenerator>,
+}
+
+impl MongoStore {
+    /// The database of this address; it is connected to when it is used.
+    ///
+    /// # Errors
+    /// [`InvalidMongoUrl`].
+    pub async fn open(url: &str, ids: Arc<dyn IdGenerator>) -> Result<Self, InvalidMongoUrl> {
+        Ok(Self { database: MongoDatabase::open(url, DEFAULT_NAME, plan()).await?, ids })
+    }
+
+    /// The events that wait to be published.
+    pub fn outbox(&self) -> MongoOutbox {
+        MongoOutbox::new(self.database.clone())
+    }
+
+    /// Answers when the store can be written to.
+    ///
+    /// # Errors
+    /// When it can't, saying why.
+    pub async fn ping(&self) -> Result<(), MongoError> {
+        self.database.ping().await
+    }
+
+    fn collection<T: Send + Sync>(&self, name: &str) -> Collection<T> {
+        self.database.collection(name)
+    }
+}

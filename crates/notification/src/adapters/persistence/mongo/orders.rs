@@ -1,0 +1,105 @@
+//! An order's event becomes entries, a notification, an email and `inbox.appended` events, or nothing, in one transaction.
+
+use contracts::ids::OrderId;
+use messaging::mongo::Writing;
+use mongodb::ClientSession;
+use mongodb::bson::{Document, doc};
+use serde::{Deserialize, Serialize};
+
+use super::emails::EmailDocument;
+use super::entries::Appender;
+use super::error::{StoreError, integer, unsigned};
+use super::notifications::NotificationDocument;
+use super::preferences::PreferenceDocument;
+use super::{CONSUMER, EMAILS, MongoStore, NOTIFICATIONS, ORDER_VERSIONS, PREFERENCES};
+use crate::application::ports::{NotificationDraft, OrderChange, Recorded};
+use crate::domain::inbox::InboxEvent;
+use crate::domain::notification::Notification;
+use crate::domain::ordering::{Ruling, rule};
+
+#[derive(Serialize, Deserialize)]
+struct OrderVersion {
+    #[serde(rename = "_id")]
+    order_id: String,
+    version: i64,
+}
+
+impl MongoStore {
+    pub(super) async fn write_order_change(
+        &self,
+        writing: &mut Writing<'_>,
+        change: OrderChange,
+    ) -> Result<Recorded, StoreError> {
+        let session = writing.begin().await?;
+        let newest = self.newest_version(session, change.order_id).await?;
+        let ruling = rule(newest, change.arrival);
+        if ruling == Ruling::Wait {
+            return Ok(Recorded::Waits { missing: newest.unwrap_or(0) + 1 });
+        }
+        let mut appender = self.appender(session, change.user_id, change.now, &change.cause).await?;
+        let event_id = change.event_id;
+        if !messaging::mongo::inbox::record_first_use(&self.database, session, CONSUMER, event_id, change.now).await? {
+            return Ok(Recorded::Duplicate);
+        }
+        if ruling == Ruling::Use {
+            let this = doc! { "_id": change.order_id.to_string() };
+            let newest = doc! { "$set": { "version": integer(change.arrival.version) } };
+            let versions = self.collection::<OrderVersion>(ORDER_VERSIONS);
+            versions.update_one(this, newest).upsert(true).session(&mut *session).await?;
+            appender.append(change.entry, change.order_json, format!("{event_id}/{}", change.entry.as_str()))?;
+        }
+        let email_queued = match change.notification {
+            Some(draft) => {
+                let entry_id = format!("{event_id}/notification");
+                self.notify(session, &mut appender, entry_id, change.order_id, draft).await?
+            }
+            None => false,
+        };
+        self.write_entries(writing, appender).await?;
+        Ok(if ruling == Ruling::Use { Recorded::Used { email_queued } } else { Recorded::Late { email_queued } })
+    }
+
+    async fn newest_version(&self, session: &mut ClientSession, order_id: OrderId) -> Result<Option<u64>, StoreError> {
+        let id = order_id.to_string();
+        let versions = self.collection::<OrderVersion>(ORDER_VERSIONS);
+        let found = versions.find_one(doc! { "_id": &id }).session(session).await?;
+        found.map(|found| unsigned(found.version, ORDER_VERSIONS, &id)).transpose()
+    }
+
+    /// Makes the notification unless there is one for this outcome, and says whether an email was queued with it.
+    async fn notify(
+        &self,
+        session: &mut ClientSession,
+        appender: &mut Appender<'_>,
+        entry_id: String,
+        order_id: OrderId,
+        draft: NotificationDraft,
+    ) -> Result<bool, StoreError> {
+        let outcome = doc! { "order_id": order_id.to_string(), "kind": draft.kind.as_str() };
+        let notifications = self.collection::<Document>(NOTIFICATIONS);
+        if notifications.find_one(outcome).session(&mut *session).await?.is_some() {
+            return Ok(false);
+        }
+        let notification = Notification {
+            id: draft.id,
+            seq: appender.next_seq(),
+            kind: draft.kind,
+            title: draft.message.title,
+            body: draft.message.body,
+            order_id,
+            read_at: None,
+            created_at: appender.now,
+        };
+        let document = NotificationDocument::of(&notification, appender.user_id);
+        self.collection(NOTIFICATIONS).insert_one(document).session(&mut *session).await?;
+        appender.append(InboxEvent::Notification, notification.to_json(), entry_id)?;
+        let choice = doc! { "user_id": appender.user_id.to_string(), "kind": notification.kind.as_str() };
+        let choices = self.collection::<PreferenceDocument>(PREFERENCES);
+        if choices.find_one(choice).session(&mut *session).await?.is_some_and(|choice| !choice.email) {
+            return Ok(false);
+        }
+        let email = EmailDocument::queued(&notification, appender, draft.email_body);
+        self.collection(EMAILS).insert_one(email).session(session).await?;
+        Ok(true)
+    }
+}
