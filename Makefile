@@ -11,7 +11,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build Souk, start it with products and accounts to try, keep serving
-	$(CARGO) run -p souk -- up --seed
+	$(CARGO) run -p souk --no-default-features -- up --seed
 
 test: ## run all tests; TEST_THREADS=8 sets how many at once
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -26,7 +26,7 @@ check: ## formatting, lints, layers; nothing is run
 	scripts/check-layers
 
 demo: ## a customer's whole journey, every answer checked, on the Souk that runs or on one of its own
-	$(CARGO) run -p souk -- demo
+	$(CARGO) run -p souk --no-default-features -- demo
 
 fmt: ## format the code
 	$(CARGO) fmt --all

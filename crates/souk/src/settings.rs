@@ -89,6 +89,9 @@ fn engines(key: &str) -> &'static [&'static str] {
         "SOUK_ORDERS_DATABASE_URL" | "SOUK_PAYMENT_DATABASE_URL" if cfg!(feature = "postgres") => {
             &["sqlite", "postgres", "postgresql"]
         }
+        "SOUK_USERS_DATABASE_URL" | "SOUK_NOTIFICATION_DATABASE_URL" if cfg!(feature = "mongodb") => {
+            &["sqlite", "mongodb"]
+        }
         "SOUK_INVENTORY_DATABASE_URL" if cfg!(feature = "redis") => &["sqlite", "redis"],
         _ => &["sqlite"],
     }
