@@ -205,7 +205,10 @@ impl Source {
         let Some(alone) = self.alone else { return false };
         let name = &key[PREFIX.len()..];
         let shared = ["BROKER_URL", "CACHE_URL", "REALTIME_URL", "DATA_DIR"];
+        // Where its callers find it is theirs to know.
+        let own_address = name.strip_suffix("_URL").is_some_and(|service| service.eq_ignore_ascii_case(alone));
         shared.contains(&name)
+            || own_address
             || SERVICES.iter().any(|service| {
                 !service.eq_ignore_ascii_case(alone)
                     && name.strip_prefix(service).is_some_and(|rest| rest.starts_with('_'))
@@ -361,8 +364,10 @@ mod tests {
 
     #[test]
     fn a_lone_service_leaves_its_neighbours_settings_alone_but_not_its_own_typos() {
-        let given = environment(&[("SOUK_USERS_DATABASE_URL", "x"), ("SOUK_ORDERS_TYPO", "x")]);
+        let given = [("SOUK_USERS_DATABASE_URL", "x"), ("SOUK_ORDERS_URL", "x"), ("SOUK_ORDERS_TYPO", "x")];
+        let given = environment(&given);
         let message = Source::new(None, &given).for_lone_service("orders").finish().unwrap_err().to_string();
-        assert!(message.contains("SOUK_ORDERS_TYPO") && !message.contains("SOUK_USERS"), "{message}");
+        assert!(message.contains("SOUK_ORDERS_TYPO"), "{message}");
+        assert!(!message.contains("SOUK_USERS") && !message.contains("SOUK_ORDERS_URL"), "{message}");
     }
 }

@@ -6,3 +6,5 @@ mod command_line;
 mod journey;
 mod kill;
 mod process;
+#[cfg(all(feature = "amqp", feature = "mongodb", feature = "postgres", feature = "redis"))]
+mod system;
