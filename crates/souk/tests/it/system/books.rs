@@ -1,6 +1,7 @@
 //! What the engines say, read by a witness that knows their tables, documents and keys, and nothing of the services' code.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use messaging::postgres::sql::{AssertSqlSafe, Connection as _, PgConnection, Row as _, query};
 use mongodb::bson::{Document, doc};
@@ -9,7 +10,11 @@ use redis::AsyncTypedCommands as _;
 use serde_json::Value;
 
 use super::engines::Kind;
+use super::shoppers::{Attempt, Shoppers};
 use super::world::{SHELVES, World};
+
+/// How long what was begun may take to come to its end, with nobody's help.
+const SETTLE: Duration = Duration::from_mins(1);
 
 /// An order as orders has it.
 #[derive(Debug)]
@@ -59,7 +64,7 @@ impl Books {
         ] {
             owed.push((what, count(&mut self.payment, table).await));
         }
-        owed.push(("events of inventory", self.redis.zcard("{souk}:outbox").await.unwrap() as i64));
+        owed.push(("events of inventory", self.redis.zcard("{inventory}:outbox").await.unwrap() as i64));
         for (what, database) in [("events of users", &self.users), ("events of notification", &self.notification)] {
             let outbox = database.collection::<Document>("outbox");
             owed.push((what, outbox.count_documents(doc! {}).await.unwrap() as i64));
@@ -70,6 +75,16 @@ impl Books {
         owed.push(("notifications", confirmed.filter(|(id, _)| !notified.contains_key(*id)).count() as i64));
         owed.retain(|(_, left)| *left > 0);
         if owed.is_empty() { Ok(()) } else { Err(format!("{owed:?}")) }
+    }
+
+    /// Waits until nothing is owed.
+    pub(crate) async fn settle(&mut self) {
+        let started = Instant::now();
+        while let Err(owed) = self.owed().await {
+            assert!(started.elapsed() < SETTLE, "still owed after {SETTLE:?}: {owed}");
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        println!("nothing is owed after {:?}", started.elapsed());
     }
 
     /// Every order.
@@ -102,6 +117,16 @@ impl Books {
         notified
     }
 
+    /// The events of every user's inbox, by position.
+    pub(crate) async fn inboxes(&self) -> BTreeMap<String, BTreeMap<i64, String>> {
+        let mut inboxes: BTreeMap<String, BTreeMap<i64, String>> = BTreeMap::new();
+        for entry in all(&self.notification, "inbox_entries", doc! {}).await {
+            let (user, seq) = (entry.get_str("user_id").unwrap().to_owned(), entry.get_i64("seq").unwrap());
+            inboxes.entry(user).or_default().insert(seq, entry.get_str("event").unwrap().to_owned());
+        }
+        inboxes
+    }
+
     /// Everything that does not add up; call it when nothing is owed.
     pub(crate) async fn disagreements(&mut self) -> Vec<String> {
         let mut found = Vec::new();
@@ -130,7 +155,7 @@ impl Books {
 
         // Goods.
         for (sku, received) in SHELVES {
-            let product = self.redis.hgetall(format!("{{souk}}:product:{sku}")).await.unwrap();
+            let product = self.redis.hgetall(format!("{{inventory}}:product:{sku}")).await.unwrap();
             let number = |field: &str| product.get(field).and_then(|text| text.parse::<i64>().ok()).unwrap_or(i64::MIN);
             let (on_hand, reserved) = (number("on_hand"), number("reserved"));
             let sold: u64 = confirmed.iter().filter_map(|id| orders[*id].items.get(sku)).sum();
@@ -147,11 +172,7 @@ impl Books {
                 found.push(format!("{id} is confirmed and was told {told} times"));
             }
         }
-        let mut inboxes: BTreeMap<String, BTreeMap<i64, String>> = BTreeMap::new();
-        for entry in all(&self.notification, "inbox_entries", doc! {}).await {
-            let (user, seq) = (entry.get_str("user_id").unwrap().to_owned(), entry.get_i64("seq").unwrap());
-            inboxes.entry(user).or_default().insert(seq, entry.get_str("event").unwrap().to_owned());
-        }
+        let inboxes = self.inboxes().await;
         for (user, entries) in &inboxes {
             if entries.keys().copied().ne(1..=entries.len() as i64) {
                 found.push(format!("the inbox of {user} has gaps"));
@@ -168,6 +189,27 @@ impl Books {
         }
         found
     }
+}
+
+/// Asks again for whatever got no verdict, waits until nothing is owed, and holds the engines to every answer given: one
+/// key, one order, as it was promised, and everything adds up.
+pub(crate) async fn kept_promises(world: &World, shoppers: &Shoppers, attempts: &[Attempt]) {
+    let verdicts = shoppers.insist(attempts).await;
+    let mut books = Books::open(world).await;
+    books.settle().await;
+    let (orders, by_key) = (books.orders().await, books.orders_by_key().await);
+    for (key, verdict) in &verdicts {
+        let id = verdict.order_id().unwrap();
+        assert_eq!(by_key.get(key).map(String::as_str), Some(id), "{key}");
+        let wanted: &[_] = match verdict.status {
+            201 => &["confirmed"],
+            402 => &["cancelled"],
+            409 => &["rejected"],
+            _ => &["confirmed", "cancelled", "rejected"],
+        };
+        assert!(wanted.contains(&orders[id].status.as_str()), "{key} got {}: {:?}", verdict.status, orders[id]);
+    }
+    assert_eq!(books.disagreements().await, Vec::<String>::new());
 }
 
 async fn count(connection: &mut PgConnection, table: &str) -> i64 {

@@ -12,7 +12,7 @@ use messaging::postgres::sql::{AssertSqlSafe, Connection as _, PgConnection, raw
 use super::{free_ports, signal, tail};
 
 /// How long an engine may take to start.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// What can be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

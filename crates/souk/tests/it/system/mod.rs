@@ -8,7 +8,10 @@ mod books;
 mod engines;
 mod faults;
 mod processes;
+mod redelivery;
+mod replicas;
 mod shoppers;
+mod tap;
 mod world;
 
 use std::net::TcpListener;

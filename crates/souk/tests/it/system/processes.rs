@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{free_ports, signal, tail};
+use super::{free_ports, tail};
 
 /// How long a service may take to be ready.
 const START: Duration = Duration::from_secs(30);
-/// How long it may take to stop when asked.
-const STOP: Duration = Duration::from_secs(15);
 
 /// One instance of a service; killed when dropped.
 pub(crate) struct Instance {
@@ -64,18 +62,16 @@ impl Instance {
         }
     }
 
-    /// Asks it to stop, and waits until it has; its exit code.
-    pub(crate) async fn stop(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
-        signal("TERM", i64::from(child.id()));
-        let started = Instant::now();
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(started.elapsed() < STOP, "{} does not stop:\n{}", self.service, tail(&self.log));
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    /// How many calls it has answered.
+    pub(crate) async fn calls(&self, client: &reqwest::Client) -> f64 {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port + 1);
+        let metrics = client.get(url).send().await.unwrap().text().await.unwrap();
+        let counts = metrics.lines().filter(|line| {
+            ["http_request_duration_seconds_count", "grpc_request_duration_seconds_count"]
+                .iter()
+                .any(|name| line.starts_with(name))
+        });
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// Whether it is ready; why not otherwise.

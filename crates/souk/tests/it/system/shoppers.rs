@@ -60,6 +60,13 @@ pub(crate) struct Attempt {
     pub(crate) answer: Result<Answer, String>,
 }
 
+impl Attempt {
+    /// Sold, or refused for a reason of the shop's.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.answer.as_ref().is_ok_and(Answer::is_verdict)
+    }
+}
+
 /// People with accounts.
 pub(crate) struct Shoppers {
     client: reqwest::Client,
@@ -197,6 +204,22 @@ impl Load {
     /// Buys for a while.
     pub(crate) async fn go_on(&self, time: Duration) {
         tokio::time::sleep(time).await;
+    }
+
+    /// Goes on until `enough` checkouts in a row have succeeded that began after `since`; how long after it the first of
+    /// them began.
+    pub(crate) async fn recovered(&self, since: Instant, enough: usize, patience: Duration) -> Duration {
+        loop {
+            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            attempts.retain(|attempt| attempt.started >= since);
+            attempts.sort_by_key(|attempt| attempt.started);
+            let good: Vec<_> = attempts.iter().rev().take_while(|attempt| attempt.succeeded()).collect();
+            if good.len() >= enough {
+                return good.last().expect("some").started - since;
+            }
+            assert!(since.elapsed() < patience, "not back after {patience:?}: {:?}", attempts.last());
+            tokio::time::sleep(PACE).await;
+        }
     }
 
     /// Ends it, and waits for the answers that are due.
