@@ -6,6 +6,7 @@
 use contracts::Timestamp;
 use contracts::ids::OrderId;
 
+use super::claim::Claim;
 use super::error::ReservationError;
 use super::lines::{Line, Lines};
 use super::stock::StockEffect;
@@ -79,6 +80,16 @@ pub enum ReservationCommand {
     Release,
     /// Sold goods came back.
     Return,
+    /// Bring it to what the order log says, whatever the store forgot.
+    Restore {
+        /// What the order has a right to.
+        claim: Claim,
+        /// What it bought.
+        lines: Lines,
+        /// Whether goods that are sold and not there are sold all the same, and booked as uncovered. Otherwise they are
+        /// refused as out of stock, like promised ones always.
+        cover: bool,
+    },
 }
 
 /// The stock promised to one order.
@@ -106,6 +117,8 @@ pub struct Change {
     pub effect: Option<StockEffect>,
     /// What the world is told.
     pub event: Option<ReservationEvent>,
+    /// Whether units that are missing for the effect are first booked as found ([`super::stock::cover`]).
+    pub cover: bool,
 }
 
 impl Reservation {
@@ -152,6 +165,13 @@ impl Reservation {
         now: Timestamp,
     ) -> Result<Transition, ReservationError> {
         match (current, command) {
+            (current, ReservationCommand::Restore { claim, lines, cover }) => {
+                let mut transition = Self::restore(order_id, current, claim, lines);
+                if let Some(change) = transition.change.as_mut() {
+                    change.cover = cover && change.effect == Some(StockEffect::Sell);
+                }
+                Ok(transition)
+            }
             (None, ReservationCommand::Hold { lines, expires_at }) => Ok(Self::begin(order_id, lines, expires_at, 0)),
             (None, ReservationCommand::Release) => Ok(Self::tombstone(order_id)),
             (None, ReservationCommand::Pin | ReservationCommand::Commit | ReservationCommand::Return) => {
@@ -181,7 +201,7 @@ impl Reservation {
         )
     }
 
-    fn tombstone(order_id: OrderId) -> Transition {
+    pub(super) fn tombstone(order_id: OrderId) -> Transition {
         let status = Status::Released(ReleaseCause::Verdict);
         Self { order_id, lines: Vec::new(), status, version: 0 }.marked(status)
     }
@@ -258,19 +278,19 @@ impl Reservation {
     }
 
     /// A change that moves goods and is told.
-    fn moved(self, status: Status, effect: StockEffect, event: ReservationEvent) -> Transition {
+    pub(super) fn moved(self, status: Status, effect: StockEffect, event: ReservationEvent) -> Transition {
         Transition {
             reservation: Self { status, version: self.version + 1, ..self },
-            change: Some(Change { effect: Some(effect), event: Some(event) }),
+            change: Some(Change { effect: Some(effect), event: Some(event), cover: false }),
         }
     }
 
     /// A change that concerns nobody else.
-    fn marked(self, status: Status) -> Transition {
+    pub(super) fn marked(self, status: Status) -> Transition {
         Transition { reservation: Self { status, ..self }, change: Some(Change::default()) }
     }
 
-    fn unchanged(self) -> Transition {
+    pub(super) fn unchanged(self) -> Transition {
         Transition { reservation: self, change: None }
     }
 }
@@ -415,7 +435,8 @@ mod tests {
     fn only_a_hold_that_ran_out_expires() {
         let expired = at(OVER).expire(NOW).unwrap();
         assert_eq!(expired.reservation.status(), EXPIRED);
-        let change = Change { effect: Some(StockEffect::Unreserve), event: Some(ReservationEvent::Released) };
+        let effect = Some(StockEffect::Unreserve);
+        let change = Change { effect, event: Some(ReservationEvent::Released), cover: false };
         assert_eq!(expired.change, Some(change));
         for status in [HELD, Status::Pinned, Status::Committed, VERDICT, EXPIRED, Status::Returned] {
             assert_eq!(at(status).expire(NOW), None, "{status:?}");

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::ids::UuidV7Generator;
+use contracts::ids::{OrderId, UuidV7Generator};
 use contracts::money::Currency;
 use contracts::{Money, Quantity, Sku, Timestamp};
+use inventory::adapters::persistence::memory::InMemoryStore;
 use inventory::adapters::persistence::sqlite::SqliteStore;
 use inventory::application::ports::{CatalogueRepository, ChangeError, ProductQuery, ReservationRepository};
+use inventory::domain::claim::Claim;
 use inventory::domain::error::{CatalogueError, ReservationError};
 use inventory::domain::lines::{Line, Lines};
 use inventory::domain::product::{Product, ProductChange, ProductChanges, ProductCommand, ProductDetails};
@@ -19,9 +21,9 @@ use tempfile::TempDir;
 use crate::helpers::{START, order, url_of};
 
 /// A store of its own for each test.
-struct Stores {
-    catalogue: Arc<dyn CatalogueRepository>,
-    reservations: Arc<dyn ReservationRepository>,
+pub(crate) struct Stores {
+    pub(crate) catalogue: Arc<dyn CatalogueRepository>,
+    pub(crate) reservations: Arc<dyn ReservationRepository>,
     _owned: Box<dyn std::any::Any + Send + Sync>,
 }
 
@@ -35,8 +37,12 @@ fn sqlite_in_tempdir() -> Stores {
     }
 }
 
+pub(crate) fn in_memory() -> Stores {
+    Stores::of_memory(&InMemoryStore::new(Arc::new(UuidV7Generator)))
+}
+
 #[cfg(feature = "redis")]
-fn redis_with_own_prefix() -> Stores {
+pub(crate) fn redis_with_own_prefix() -> Stores {
     let prefix = crate::redis::Prefix::new();
     let store = prefix.open();
     Stores {
@@ -63,41 +69,43 @@ macro_rules! contract {
     };
 }
 
-contract! {
-    sqlite []: super::sqlite_in_tempdir() => [
-        a_product_is_found_as_it_was_added,
-        a_taken_sku_is_refused_and_changes_nothing,
-        many_are_found_in_the_order_asked_for_each_once,
-        pages_follow_the_bytes_of_the_sku,
-        a_search_ignores_letter_case_and_gives_no_character_a_meaning,
-        a_product_is_found_by_all_its_present_tags,
-        a_refused_or_empty_change_saves_nothing,
-        all_lines_are_held_or_none,
-        a_reservation_and_its_stock_move_together,
-        an_unknown_order_has_no_reservation,
-        of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
-        of_concurrent_verdicts_one_counts,
-        holds_run_out_on_their_millisecond_oldest_first,
-    ];
+/// Every case, for each adapter that is named.
+macro_rules! every_case {
+    ($($adapter:ident $attributes:tt: $stores:expr;)*) => {
+        contract! {
+            $($adapter $attributes: $stores => [
+                a_product_is_found_as_it_was_added,
+                a_taken_sku_is_refused_and_changes_nothing,
+                many_are_found_in_the_order_asked_for_each_once,
+                pages_follow_the_bytes_of_the_sku,
+                pages_neither_skip_nor_repeat_while_products_are_added,
+                a_search_ignores_letter_case_and_gives_no_character_a_meaning,
+                a_product_is_found_by_all_its_present_tags,
+                a_refused_or_empty_change_saves_nothing,
+                of_concurrent_changes_of_one_product_none_is_lost,
+                of_concurrent_products_with_one_sku_one_is_added,
+                all_lines_are_held_or_none,
+                a_reservation_and_its_stock_move_together,
+                an_unknown_order_has_no_reservation,
+                repeating_a_command_changes_nothing,
+                of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
+                of_concurrent_verdicts_one_counts,
+                holds_run_out_on_their_millisecond_oldest_first,
+                of_concurrent_sweepers_each_hold_is_released_by_one,
+                what_was_forgotten_is_restored_and_what_is_missing_is_booked_as_found,
+            ];)*
+        }
+    };
+}
+
+every_case! {
+    memory []: super::in_memory();
+    sqlite []: super::sqlite_in_tempdir();
 }
 
 #[cfg(feature = "redis")]
-contract! {
-    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: super::redis_with_own_prefix() => [
-        a_product_is_found_as_it_was_added,
-        a_taken_sku_is_refused_and_changes_nothing,
-        many_are_found_in_the_order_asked_for_each_once,
-        pages_follow_the_bytes_of_the_sku,
-        a_search_ignores_letter_case_and_gives_no_character_a_meaning,
-        a_product_is_found_by_all_its_present_tags,
-        a_refused_or_empty_change_saves_nothing,
-        all_lines_are_held_or_none,
-        a_reservation_and_its_stock_move_together,
-        an_unknown_order_has_no_reservation,
-        of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
-        of_concurrent_verdicts_one_counts,
-        holds_run_out_on_their_millisecond_oldest_first,
-    ];
+every_case! {
+    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: super::redis_with_own_prefix();
 }
 
 fn sku(text: &str) -> Sku {
@@ -120,7 +128,11 @@ fn tags_of(tags: &[&str]) -> Tags {
 }
 
 impl Stores {
-    async fn add(&self, sku_text: &str, name: &str, on_hand: u64, tags: &[&str]) -> Product {
+    pub(crate) fn of_memory(store: &InMemoryStore) -> Self {
+        Self { catalogue: Arc::new(store.clone()), reservations: Arc::new(store.clone()), _owned: Box::new(()) }
+    }
+
+    pub(crate) async fn add(&self, sku_text: &str, name: &str, on_hand: u64, tags: &[&str]) -> Product {
         let (product, change) = named(sku_text, name, on_hand, tags);
         self.catalogue.add(product.clone(), change).await.unwrap();
         product
@@ -143,14 +155,31 @@ impl Stores {
         n: u128,
         command: ReservationCommand,
     ) -> Result<Reservation, ReservationError> {
-        self.reservations.apply(order(n), command, now).await.map_err(|error| match error {
+        self.ask_for_at(now, order(n), command).await
+    }
+
+    pub(crate) async fn ask_for(
+        &self,
+        id: OrderId,
+        command: ReservationCommand,
+    ) -> Result<Reservation, ReservationError> {
+        self.ask_for_at(START, id, command).await
+    }
+
+    async fn ask_for_at(
+        &self,
+        now: Timestamp,
+        id: OrderId,
+        command: ReservationCommand,
+    ) -> Result<Reservation, ReservationError> {
+        self.reservations.apply(id, command, now).await.map_err(|error| match error {
             ChangeError::Refused(refused) => refused,
             ChangeError::Store(error) => panic!("{error:?}"),
         })
     }
 
     /// On hand and reserved.
-    async fn stock(&self, sku_text: &str) -> (u64, u64) {
+    pub(crate) async fn stock(&self, sku_text: &str) -> (u64, u64) {
         let stock = self.catalogue.find(sku(sku_text)).await.unwrap().unwrap().stock();
         (stock.on_hand(), stock.reserved())
     }
@@ -384,4 +413,139 @@ async fn holds_run_out_on_their_millisecond_oldest_first(stores: Stores) {
     let late = stores.ask_at(at(20), 3, hold_until(at(50), &[("A", 1)])).await;
     assert!(matches!(late, Err(ReservationError::Closed { .. })), "the verdict came after the hold ran out");
     assert_eq!(stores.stock("A").await, (100, 9));
+}
+
+async fn pages_neither_skip_nor_repeat_while_products_are_added(stores: Stores) {
+    for text in ["B", "D", "F", "H"] {
+        stores.add(text, "Tea", 1, &[]).await;
+    }
+    let page = async |after: Option<Sku>| {
+        let query = ProductQuery { search: String::new(), tags: Vec::new(), after, limit: 2 };
+        stores.catalogue.list(query).await.unwrap()
+    };
+    let names = |items: &[Product]| items.iter().map(|product| product.sku().to_string()).collect::<Vec<_>>();
+    let first = page(None).await;
+    assert_eq!(names(&first.items), ["B", "D"]);
+    // Before the cursor, right after it, and at the end.
+    for text in ["A", "C", "E", "Z"] {
+        stores.add(text, "Tea", 1, &[]).await;
+    }
+    let second = page(first.next).await;
+    assert_eq!(names(&second.items), ["E", "F"]);
+    let third = page(second.next).await;
+    assert_eq!(names(&third.items), ["H", "Z"]);
+    assert_eq!(third.next, None, "a last page that is full has no next");
+}
+
+async fn of_concurrent_changes_of_one_product_none_is_lost(stores: Stores) {
+    stores.add("A", "A", 0, &[]).await;
+    let stores = Arc::new(stores);
+    let changes: Vec<_> = (1..=20_u32)
+        .map(|n| {
+            let stores = Arc::clone(&stores);
+            let price = Price::new(Money::new(i64::from(n), Currency::USD).unwrap()).unwrap();
+            tokio::spawn(async move { stores.catalogue.change(sku("A"), ProductCommand::SetPrice(price), START).await })
+        })
+        .collect();
+    let mut versions = Vec::new();
+    for change in changes {
+        versions.push(change.await.unwrap().unwrap().version());
+    }
+    versions.sort_unstable();
+    assert_eq!(versions, (2..=21).collect::<Vec<u64>>(), "each was decided on what the one before it left");
+    assert_eq!(stores.catalogue.find(sku("A")).await.unwrap().unwrap().version(), 21);
+}
+
+async fn of_concurrent_products_with_one_sku_one_is_added(stores: Stores) {
+    let stores = Arc::new(stores);
+    let adds: Vec<_> = (0..10_u64)
+        .map(|n| {
+            let stores = Arc::clone(&stores);
+            let (product, change) = named("A", &format!("Name {n}"), n, &[]);
+            tokio::spawn(async move { stores.catalogue.add(product.clone(), change).await.map(|()| product) })
+        })
+        .collect();
+    let mut added = Vec::new();
+    for add in adds {
+        match add.await.unwrap() {
+            Ok(product) => added.push(product),
+            Err(ChangeError::Refused(CatalogueError::Exists(_))) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(added.len(), 1);
+    assert_eq!(stores.catalogue.find(sku("A")).await.unwrap(), added.pop());
+}
+
+async fn repeating_a_command_changes_nothing(stores: Stores) {
+    stores.add("A", "A", 9, &[]).await;
+    use ReservationCommand::{Commit, Pin, Release, Return};
+    // After the hold, each command with the stock it leads to: redelivered at once, and the first hold late.
+    for (n, commands) in [(1, &[(Pin, (9, 2)), (Commit, (7, 0)), (Return, (9, 0))][..]), (2, &[(Release, (9, 0))])] {
+        let held = stores.ask(n, hold(&[("A", 2)])).await.unwrap();
+        assert_eq!(stores.ask(n, hold(&[("A", 2)])).await.unwrap(), held);
+        assert_eq!(stores.stock("A").await, (9, 2));
+        for (command, stock) in commands {
+            let once = stores.ask(n, command.clone()).await.unwrap();
+            for _ in 0..2 {
+                assert_eq!(stores.ask(n, command.clone()).await.unwrap(), once, "{command:?}");
+            }
+            assert_eq!(stores.stock("A").await, *stock, "{command:?}");
+        }
+        let late = stores.ask(n, hold(&[("A", 2)])).await;
+        assert!(matches!(late, Err(ReservationError::Closed { .. })), "{late:?}");
+        assert_eq!(stores.stock("A").await, (9, 0));
+    }
+}
+
+async fn of_concurrent_sweepers_each_hold_is_released_by_one(stores: Stores) {
+    stores.add("A", "A", 50, &[]).await;
+    for n in 0..30 {
+        stores.ask(n, hold(&[("A", 1)])).await.unwrap();
+    }
+    let (stores, over) = (Arc::new(stores), START.plus(Duration::from_mins(1)));
+    let sweepers: Vec<_> = (0..4)
+        .map(|_| {
+            let stores = Arc::clone(&stores);
+            tokio::spawn(async move { stores.reservations.release_expired(over, 100).await.unwrap() })
+        })
+        .collect();
+    let mut released = 0;
+    for sweeper in sweepers {
+        released += sweeper.await.unwrap();
+    }
+    assert_eq!(released, 30);
+    assert_eq!(stores.stock("A").await, (50, 0));
+}
+
+async fn what_was_forgotten_is_restored_and_what_is_missing_is_booked_as_found(stores: Stores) {
+    stores.add("A", "A", 5, &[]).await;
+    stores.add("B", "B", 5, &[]).await;
+    let restore = |claim, items: &[(&str, u32)], cover| ReservationCommand::Restore {
+        claim,
+        lines: crate::helpers::lines(items),
+        cover,
+    };
+    let pinned = stores.ask(1, restore(Claim::Promised, &[("A", 2)], false)).await.unwrap();
+    assert_eq!(pinned.status(), Status::Pinned);
+    let sold = stores.ask(2, restore(Claim::Sold, &[("A", 1), ("B", 1)], false)).await.unwrap();
+    assert_eq!(sold.status(), Status::Committed);
+    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((4, 2), (4, 0)));
+    for claim in [Claim::Promised, Claim::Sold] {
+        let short = stores.ask(3, restore(claim, &[("B", 1), ("A", 3)], false)).await;
+        assert!(matches!(short, Err(ReservationError::OutOfStock { .. })), "{short:?}");
+    }
+    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((4, 2), (4, 0)), "all or nothing");
+    // What is promised stays promised: only what is free is taken, and the rest is booked as found.
+    let covered = stores.ask(3, restore(Claim::Sold, &[("B", 1), ("A", 3)], true)).await.unwrap();
+    assert_eq!(covered.status(), Status::Committed);
+    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((2, 2), (3, 0)));
+    let unknown = stores.ask(4, restore(Claim::Sold, &[("GONE", 1)], true)).await.unwrap();
+    assert_eq!(unknown.status(), Status::Committed);
+    assert_eq!(stores.catalogue.find(sku("GONE")).await.unwrap(), None, "nothing half made comes of it");
+    let free = stores.ask(1, restore(Claim::Free, &[("A", 2)], false)).await.unwrap();
+    assert_eq!(free.status(), Status::Released(ReleaseCause::Verdict));
+    let returned = stores.ask(2, restore(Claim::Free, &[("A", 1), ("B", 1)], false)).await.unwrap();
+    assert_eq!(returned.status(), Status::Returned);
+    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((3, 0), (4, 0)));
 }

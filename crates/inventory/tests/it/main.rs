@@ -6,11 +6,17 @@ mod events;
 mod grpc;
 mod helpers;
 mod input;
+mod orders_stub;
+mod recovery;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod redis_loss;
 #[cfg(feature = "redis")]
 mod redis_outage;
 #[cfg(feature = "redis")]
 mod redis_rules;
+#[cfg(feature = "redis")]
+mod redis_server;
 mod sqlite;
 mod sweeper;
