@@ -18,6 +18,11 @@ use inventory::domain::stock::Shortage;
 use inventory::domain::values::{Count, Description, ImageUrl, Price, ProductName, Tag, Tags};
 use tempfile::TempDir;
 
+use crate::contract_races::{
+    of_concurrent_changes_of_one_product_none_is_lost, of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
+    of_concurrent_products_with_one_sku_one_is_added, of_concurrent_sweepers_each_hold_is_released_by_one,
+    of_concurrent_verdicts_one_counts,
+};
 use crate::helpers::{START, order, url_of};
 
 /// A store of its own for each test.
@@ -108,11 +113,11 @@ every_case! {
     redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: super::redis_with_own_prefix();
 }
 
-fn sku(text: &str) -> Sku {
+pub(crate) fn sku(text: &str) -> Sku {
     text.parse().unwrap()
 }
 
-fn named(sku_text: &str, name: &str, on_hand: u64, tags: &[&str]) -> (Product, ProductChange) {
+pub(crate) fn named(sku_text: &str, name: &str, on_hand: u64, tags: &[&str]) -> (Product, ProductChange) {
     let details = ProductDetails {
         name: ProductName::parse(name).unwrap(),
         description: Description::parse("Erste\nZeile ÄÖÜ").unwrap(),
@@ -145,7 +150,7 @@ impl Stores {
         page.items.iter().map(|product| product.sku().to_string()).collect()
     }
 
-    async fn ask(&self, n: u128, command: ReservationCommand) -> Result<Reservation, ReservationError> {
+    pub(crate) async fn ask(&self, n: u128, command: ReservationCommand) -> Result<Reservation, ReservationError> {
         self.ask_at(START, n, command).await
     }
 
@@ -190,7 +195,7 @@ fn hold_until(expires_at: Timestamp, items: &[(&str, u32)]) -> ReservationComman
     ReservationCommand::Hold { lines: Lines::new(items.iter().map(line)).unwrap(), expires_at }
 }
 
-fn hold(items: &[(&str, u32)]) -> ReservationCommand {
+pub(crate) fn hold(items: &[(&str, u32)]) -> ReservationCommand {
     hold_until(START.plus(Duration::from_mins(1)), items)
 }
 
@@ -332,55 +337,6 @@ async fn an_unknown_order_has_no_reservation(stores: Stores) {
     assert!(matches!(stores.ask(1, hold(&[("A", 1)])).await, Err(ReservationError::Closed { .. })));
 }
 
-async fn of_concurrent_holds_as_many_succeed_as_there_is_stock_for(stores: Stores) {
-    stores.add("A", "A", 25, &[]).await;
-    stores.add("B", "B", 1_000, &[]).await;
-    let stores = Arc::new(stores);
-    let asked: Vec<_> = (0..60)
-        .map(|n| {
-            let stores = Arc::clone(&stores);
-            tokio::spawn(async move { stores.ask(n, hold(&[("B", 3), ("A", 1)])).await.is_ok() })
-        })
-        .collect();
-    let mut held = 0;
-    for answer in asked {
-        held += u64::from(answer.await.unwrap());
-    }
-    assert_eq!(held, 25);
-    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((25, 25), (1_000, 75)));
-}
-
-async fn of_concurrent_verdicts_one_counts(stores: Stores) {
-    stores.add("A", "A", 100, &[]).await;
-    let stores = Arc::new(stores);
-    for n in 0..10 {
-        stores.ask(n, hold(&[("A", 2)])).await.unwrap();
-        stores.ask(n, ReservationCommand::Pin).await.unwrap();
-    }
-    let verdicts: Vec<_> = (0..40)
-        .map(|n: u128| {
-            let stores = Arc::clone(&stores);
-            let verdict =
-                if (n / 10).is_multiple_of(2) { ReservationCommand::Commit } else { ReservationCommand::Release };
-            tokio::spawn(async move { stores.ask(n % 10, verdict).await.is_ok() })
-        })
-        .collect();
-    let mut accepted = 0;
-    for verdict in verdicts {
-        accepted += usize::from(verdict.await.unwrap());
-    }
-    assert_eq!(accepted, 20, "each order takes one verdict, as often as it is given");
-    let mut sold = 0;
-    for n in 0..10 {
-        match stores.reservations.find(order(n)).await.unwrap().unwrap().status() {
-            Status::Committed => sold += 2,
-            Status::Released(ReleaseCause::Verdict) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(stores.stock("A").await, (100 - sold, 0));
-}
-
 async fn holds_run_out_on_their_millisecond_oldest_first(stores: Stores) {
     stores.add("A", "A", 100, &[]).await;
     let at = |ms| START.plus(Duration::from_millis(ms));
@@ -437,46 +393,6 @@ async fn pages_neither_skip_nor_repeat_while_products_are_added(stores: Stores) 
     assert_eq!(third.next, None, "a last page that is full has no next");
 }
 
-async fn of_concurrent_changes_of_one_product_none_is_lost(stores: Stores) {
-    stores.add("A", "A", 0, &[]).await;
-    let stores = Arc::new(stores);
-    let changes: Vec<_> = (1..=20_u32)
-        .map(|n| {
-            let stores = Arc::clone(&stores);
-            let price = Price::new(Money::new(i64::from(n), Currency::USD).unwrap()).unwrap();
-            tokio::spawn(async move { stores.catalogue.change(sku("A"), ProductCommand::SetPrice(price), START).await })
-        })
-        .collect();
-    let mut versions = Vec::new();
-    for change in changes {
-        versions.push(change.await.unwrap().unwrap().version());
-    }
-    versions.sort_unstable();
-    assert_eq!(versions, (2..=21).collect::<Vec<u64>>(), "each was decided on what the one before it left");
-    assert_eq!(stores.catalogue.find(sku("A")).await.unwrap().unwrap().version(), 21);
-}
-
-async fn of_concurrent_products_with_one_sku_one_is_added(stores: Stores) {
-    let stores = Arc::new(stores);
-    let adds: Vec<_> = (0..10_u64)
-        .map(|n| {
-            let stores = Arc::clone(&stores);
-            let (product, change) = named("A", &format!("Name {n}"), n, &[]);
-            tokio::spawn(async move { stores.catalogue.add(product.clone(), change).await.map(|()| product) })
-        })
-        .collect();
-    let mut added = Vec::new();
-    for add in adds {
-        match add.await.unwrap() {
-            Ok(product) => added.push(product),
-            Err(ChangeError::Refused(CatalogueError::Exists(_))) => {}
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(added.len(), 1);
-    assert_eq!(stores.catalogue.find(sku("A")).await.unwrap(), added.pop());
-}
-
 async fn repeating_a_command_changes_nothing(stores: Stores) {
     stores.add("A", "A", 9, &[]).await;
     use ReservationCommand::{Commit, Pin, Release, Return};
@@ -496,26 +412,6 @@ async fn repeating_a_command_changes_nothing(stores: Stores) {
         assert!(matches!(late, Err(ReservationError::Closed { .. })), "{late:?}");
         assert_eq!(stores.stock("A").await, (9, 0));
     }
-}
-
-async fn of_concurrent_sweepers_each_hold_is_released_by_one(stores: Stores) {
-    stores.add("A", "A", 50, &[]).await;
-    for n in 0..30 {
-        stores.ask(n, hold(&[("A", 1)])).await.unwrap();
-    }
-    let (stores, over) = (Arc::new(stores), START.plus(Duration::from_mins(1)));
-    let sweepers: Vec<_> = (0..4)
-        .map(|_| {
-            let stores = Arc::clone(&stores);
-            tokio::spawn(async move { stores.reservations.release_expired(over, 100).await.unwrap() })
-        })
-        .collect();
-    let mut released = 0;
-    for sweeper in sweepers {
-        released += sweeper.await.unwrap();
-    }
-    assert_eq!(released, 30);
-    assert_eq!(stores.stock("A").await, (50, 0));
 }
 
 async fn what_was_forgotten_is_restored_and_what_is_missing_is_booked_as_found(stores: Stores) {

@@ -35,11 +35,12 @@ impl StockClaim {
                 | SagaState::Refunding
                 | SagaState::Done => Self::Promised,
             },
-            OrderStatus::Confirmed | OrderStatus::Shipped | OrderStatus::Delivered => Self::Sold,
             OrderStatus::Rejected | OrderStatus::Cancelled => Self::Free,
-            // Goods that had shipped stay with the customer.
             OrderStatus::Refunded if saga.parts().return_stock => Self::Free,
-            OrderStatus::Refunded => Self::Sold,
+            // Goods that had shipped before the refund stay with the customer.
+            OrderStatus::Confirmed | OrderStatus::Shipped | OrderStatus::Delivered | OrderStatus::Refunded => {
+                Self::Sold
+            }
         }
     }
 }
