@@ -6,6 +6,7 @@ mod get_reservation;
 mod hold_stock;
 pub mod ports;
 mod read_products;
+pub mod recover;
 mod release_expired;
 mod set_price;
 mod set_stock;
