@@ -87,6 +87,20 @@ impl MongoDatabase {
         }
     }
 
+    /// Runs reads alone, and not for ever. Nothing is made ready: a database that is only looked at stays as it is.
+    ///
+    /// # Errors
+    /// As [`MongoDatabase::within`].
+    pub async fn look<T, E>(&self, operation: impl Future<Output = Result<T, E>> + Send) -> Result<T, E>
+    where
+        E: From<MongoError>,
+    {
+        match tokio::time::timeout(OPERATION_DEADLINE, operation).await {
+            Ok(result) => result,
+            Err(_) => Err(MongoError::TimedOut.into()),
+        }
+    }
+
     /// Begins a write; see [`Writing`].
     pub fn write(&self) -> Writing<'_> {
         Writing::new(&self.client, self)
