@@ -4,6 +4,9 @@ use async_trait::async_trait;
 use sqlite::url::InvalidSqliteUrl;
 use sqlite::{OpenError, ReadOnlyDatabase, SqliteUrl, StoreError};
 
+/// How the names of dead-letter queues end.
+const DEAD: &str = ".dead";
+
 /// The messages of one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueFacts {
@@ -68,7 +71,7 @@ impl QueueAudit for SqliteQueueAudit {
                 let rows = statement
                     .query_map([], |row| {
                         let (queue, messages): (String, i64) = (row.get(0)?, row.get(1)?);
-                        let is_dead = queue.ends_with(".dead");
+                        let is_dead = queue.strip_suffix(DEAD).is_some();
                         Ok(QueueFacts { queue, messages: messages.unsigned_abs(), is_dead, last_error: row.get(2)? })
                     })
                     .map_err(StoreError::from)?;
