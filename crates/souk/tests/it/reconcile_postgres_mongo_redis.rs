@@ -9,7 +9,7 @@ use sqlx_core::connection::Connection as _;
 use sqlx_core::raw_sql::raw_sql;
 use sqlx_postgres::PgConnection;
 
-use crate::process::Souk;
+use crate::process::{PATIENCE, Souk};
 use crate::reconcile::{busy, reconcile, settle, shop};
 
 fn engine(name: &str) -> String {
@@ -88,7 +88,7 @@ impl Places {
     /// The codes of what is found, without grace.
     async fn found(&self) -> Vec<&'static str> {
         let options =
-            Options { grace: Duration::ZERO, recheck_wait: Duration::from_millis(1), page: 3, ..Options::default() };
+            Options { grace: Duration::ZERO, recheck_wait: Duration::from_millis(1), page: 20, ..Options::default() };
         audit_with(&self.urls, &options).await.unwrap().findings.into_iter().map(|finding| finding.code).collect()
     }
 }
@@ -100,8 +100,14 @@ async fn the_engines_agree_beside_a_busy_souk_and_what_is_planted_in_each_is_nam
     let places = Places::make(folder.path()).await;
     let souk = Souk::start_with(folder.path(), &places.settings).await;
     shop(&souk).await;
-    busy(&souk, &places.urls, 3).await;
+    // Notifications follow by the bus: they may be late by as much as the grace.
+    busy(&souk, &places.urls, Duration::from_millis(700), Duration::from_secs(12)).await;
     settle(&places.urls).await;
+    let started = std::time::Instant::now();
+    while !places.found().await.is_empty() {
+        assert!(started.elapsed() < PATIENCE, "not settled: {:?}", places.found().await);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     souk.stop().await;
     let run = reconcile(folder.path(), &places.settings, &["--grace", "0"]);
     assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
