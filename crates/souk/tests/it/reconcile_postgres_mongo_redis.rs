@@ -55,7 +55,7 @@ impl Places {
             ("SOUK_BROKER_URL", urls.broker.clone().unwrap()),
             ("SOUK_NOTIFICATION_EMAIL_URL", format!("file://{}", folder.join("mail").display())),
         ];
-        let places = Self { postgres, redis, mongodb, settings, urls, name };
+        let places = Self { name, postgres, redis, mongodb, settings, urls };
         places.sql(&format!("CREATE SCHEMA {0}_orders; CREATE SCHEMA {0}_payment", places.name)).await;
         places
     }
