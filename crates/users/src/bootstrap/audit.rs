@@ -12,10 +12,6 @@ use crate::application::audit::UserAudit;
 ///
 /// # Errors
 /// [`BootstrapError`].
-#[cfg_attr(
-    not(feature = "mongodb"),
-    expect(clippy::unused_async, reason = "an address of MongoDB is read asynchronously")
-)]
 pub async fn audit(url: &str) -> Result<Arc<dyn UserAudit>, BootstrapError> {
     match url.split_once("://") {
         #[cfg(feature = "mongodb")]
