@@ -24,6 +24,10 @@ use crate::application::Inventory;
 use crate::application::ports::{CatalogueRepository, ReservationRepository};
 use crate::settings::{DATABASE_URL, Settings};
 
+mod audit;
+
+pub use audit::audit;
+
 /// The service's name.
 pub const NAME: &str = "inventory";
 

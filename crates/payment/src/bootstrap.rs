@@ -24,8 +24,10 @@ use crate::application::refund::RefundPayment;
 use crate::application::wake::WakeSignal;
 use crate::settings::{DATABASE_URL, PROVIDER, SANDBOX_URL, Settings};
 
+mod audit;
 mod store;
 
+pub use audit::{audit, sandbox_audit};
 use store::StartRelay;
 
 /// The service's name: in tokens, events and logs.

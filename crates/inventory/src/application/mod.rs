@@ -1,5 +1,6 @@
 //! Use cases, one per file, over the ports of [`ports`].
 
+pub mod audit;
 mod create_product;
 mod expiry_watch;
 mod get_reservation;

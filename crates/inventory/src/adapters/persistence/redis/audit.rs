@@ -185,7 +185,11 @@ impl RedisAudit {
     }
 
     /// These fields of each hash; none of what is no hash, or no text.
-    async fn fields_of(&self, keys: &[String], fields: &[&str]) -> Result<Vec<Vec<Option<String>>>, Failure> {
+    pub(super) async fn fields_of(
+        &self,
+        keys: &[String],
+        fields: &[&str],
+    ) -> Result<Vec<Vec<Option<String>>>, Failure> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }

@@ -6,6 +6,7 @@
 mod audit;
 mod catalogue;
 mod connection;
+mod facts;
 mod failure;
 mod gate;
 mod journal;
@@ -23,6 +24,7 @@ use futures::future::BoxFuture;
 
 pub use audit::{Disagreement, Findings, RedisAudit};
 pub use catalogue::RedisCatalogue;
+pub use facts::RedisInventoryAudit;
 pub use outbox::RedisOutbox;
 pub use reservations::RedisReservations;
 pub use upkeep::Upkeep;

@@ -3,6 +3,7 @@
 //! Whatever depends on a user's roles, ban or sessions writes the user's document first, be it only its `lock`: in
 //! snapshots alone, a session could begin beside the ban that should have ended it.
 
+mod audit;
 mod documents;
 mod effects;
 mod error;
@@ -16,6 +17,7 @@ use messaging::mongo::{
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 
+pub use audit::MongoUserAudit;
 use documents::{KeyDocument, RevocationDocument, SessionDocument, TokenDocument, UserDocument};
 
 /// The database, if the address names none.

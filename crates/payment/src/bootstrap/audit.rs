@@ -1,0 +1,48 @@
+//! The facts of the stores that addresses name, for an audit.
+
+use std::sync::Arc;
+
+use super::{BootstrapError, sqlite_url};
+use crate::adapters::persistence::sqlite_audit::SqliteAudit;
+use crate::application::audit::{PaymentAudit, ProviderAudit};
+use crate::settings::{DATABASE_URL, SANDBOX_URL};
+
+/// Opens the payment store for reading alone; its scheme picks the engine. One behind a network is asked nothing yet.
+///
+/// # Errors
+/// [`BootstrapError`].
+pub fn audit(url: &str) -> Result<Arc<dyn PaymentAudit>, BootstrapError> {
+    match url.split("://").next().unwrap_or_default() {
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let store = crate::adapters::persistence::postgres_audit::PostgresAudit::payments(url);
+            Ok(Arc::new(store.map_err(|error| invalid(DATABASE_URL, error))?))
+        }
+        _ => Ok(Arc::new(file(DATABASE_URL, url)?)),
+    }
+}
+
+/// Opens the sandbox provider's books for reading alone.
+///
+/// # Errors
+/// [`BootstrapError`].
+pub fn sandbox_audit(url: &str) -> Result<Arc<dyn ProviderAudit>, BootstrapError> {
+    match url.split("://").next().unwrap_or_default() {
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let store = crate::adapters::persistence::postgres_audit::PostgresAudit::sandbox(url);
+            Ok(Arc::new(store.map_err(|error| invalid(SANDBOX_URL, error))?))
+        }
+        _ => Ok(Arc::new(file(SANDBOX_URL, url)?)),
+    }
+}
+
+fn file(setting: &'static str, url: &str) -> Result<SqliteAudit, BootstrapError> {
+    SqliteAudit::open(&sqlite_url(setting, url)?)
+        .map_err(|source| BootstrapError::Open { setting, source: Box::new(source) })
+}
+
+#[cfg(feature = "postgres")]
+fn invalid(setting: &'static str, source: messaging::postgres::InvalidPostgresUrl) -> BootstrapError {
+    BootstrapError::InvalidUrl { setting, source: Box::new(source) }
+}
