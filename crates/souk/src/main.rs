@@ -7,6 +7,7 @@ mod config;
 mod data_dir;
 mod demo;
 mod reconcile_command;
+mod distributed;
 mod seed;
 mod settings;
 mod up;
