@@ -74,7 +74,7 @@ async fn killing_one_of_two_loses_no_repeatable_call_and_sends_no_other_twice() 
         tokio::spawn(async move {
             let (mut good, mut bad) = (0, Vec::new());
             while !over.load(Ordering::SeqCst) {
-                let answer = if which % 2 == 0 { repeatable(&client).await } else { once_only(&client).await };
+                let answer = if which.is_multiple_of(2) { repeatable(&client).await } else { once_only(&client).await };
                 match answer {
                     Ok(()) => good += 1,
                     Err(status) => bad.push(status),

@@ -22,8 +22,8 @@ const RESTART: Backoff = Backoff { first: Duration::from_millis(500), most: Dura
 const RAN_WELL: Duration = Duration::from_secs(10);
 /// Beyond its own grace period, before it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(1);
-/// How long it may take to say whether it is ready.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long it may take to say whether it is ready: longer than its own checks may.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Exit code of a process that was not started rightly: starting it again changes nothing.
 const EXIT_USAGE: i32 = 2;
 

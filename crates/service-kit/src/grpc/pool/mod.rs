@@ -26,7 +26,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::transport::Endpoint;
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tower::ServiceExt as _;
 
 use self::address::Address;
@@ -166,8 +166,8 @@ async fn attempt(address: &Address, request: Request<Body>) -> Result<Response<B
     match address.channel().oneshot(request).await {
         Ok(response) if was_turned_away(&response) => Err(Lost::TurnedAway(response)),
         Ok(response) => Ok(response),
-        Err(error) if is_late(&error) => Err(Lost::OnItsWay(error.into())),
-        Err(error) if was_not_connected(&error) => Err(Lost::Unsent(error.into())),
+        Err(error) if is_caused_by::<TimeoutExpired>(&error) => Err(Lost::OnItsWay(error.into())),
+        Err(error) if is_caused_by::<ConnectError>(&error) => Err(Lost::Unsent(error.into())),
         Err(error) => Err(Lost::OnItsWay(error.into())),
     }
 }
@@ -181,16 +181,16 @@ fn was_turned_away(response: &Response<Body>) -> bool {
     }
 }
 
-fn was_not_connected(error: &tonic::transport::Error) -> bool {
-    causes(error).any(|cause| cause.is::<ConnectError>())
-}
-
-fn is_late(error: &tonic::transport::Error) -> bool {
-    causes(error).any(|cause| cause.is::<tonic::TimeoutExpired>())
-}
-
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
+/// Whether an error of this type is among the causes.
+fn is_caused_by<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<T>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn nobody_there() -> BoxError {
@@ -199,7 +199,7 @@ fn nobody_there() -> BoxError {
 
 /// A lost call, whatever the transport calls it.
 fn unavailable(error: BoxError) -> BoxError {
-    if causes(error.as_ref()).any(|cause| cause.is::<tonic::TimeoutExpired>()) {
+    if is_caused_by::<TimeoutExpired>(error.as_ref()) {
         return Status::deadline_exceeded("the call took longer than it may").into();
     }
     let mut status = Status::unavailable("the call was lost on its way");
