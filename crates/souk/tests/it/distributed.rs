@@ -12,7 +12,7 @@ use crate::postgres_fixture::Schema;
 use crate::process::{eventually, souk};
 
 /// Engines start nothing here, but MongoDB's stand-in takes its time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Stores and a broker of the test's own on the engines that the environment names.
 struct Engines {
@@ -74,8 +74,8 @@ impl Distributed {
             let line = line.unwrap();
             let words: Vec<_> = line.split_whitespace().collect();
             match words[..] {
-                ["API", url, ..] => gateway = url.trim_end_matches("/api").to_owned(),
-                ["Health", url, ..] => health = url.to_owned(),
+                ["API", url, ..] => url.trim_end_matches("/api").clone_into(&mut gateway),
+                ["Health", url, ..] => url.clone_into(&mut health),
                 [name, pid, url] if url.starts_with("http://") => {
                     pids.insert(name.to_owned(), pid.parse().unwrap());
                 }
