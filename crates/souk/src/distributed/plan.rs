@@ -24,7 +24,7 @@ struct Role {
 /// In the order they are started.
 const ROLES: [Role; 6] = [
     Role { name: "users", grpc_port: Some(50051), internal_port: 9091, needs: &[] },
-    Role { name: "inventory", grpc_port: Some(50053), internal_port: 9093, needs: &["users"] },
+    Role { name: "inventory", grpc_port: Some(50053), internal_port: 9093, needs: &["users", "orders"] },
     Role { name: "payment", grpc_port: Some(50054), internal_port: 9094, needs: &["users"] },
     Role { name: "notification", grpc_port: Some(50055), internal_port: 9095, needs: &["users"] },
     Role { name: "orders", grpc_port: Some(50052), internal_port: 9092, needs: &["users", "inventory", "payment"] },
