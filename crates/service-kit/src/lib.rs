@@ -5,6 +5,7 @@
 //! - [`grpc`]: server and client stacks: request ids, deadlines, metrics, panics, authentication, in process or over TCP;
 //! - [`platform`]: what a composition root is given; [`service`]: what it returns; [`host`]: what runs it;
 //! - [`process`], [`lone`]: what every process reads, and the `main` of a service that runs alone;
+//! - [`startup`]: what a service waits for before it can serve;
 //! - [`internal_http`]: health, metrics and log level on the port that only operators reach;
 //! - [`backoff`]: waits that grow, with jitter.
 
@@ -18,6 +19,7 @@ pub mod platform;
 pub mod process;
 pub mod service;
 pub mod settings;
+pub mod startup;
 
 pub use platform::Platform;
 pub use service::{BackgroundTask, Service};

@@ -9,6 +9,7 @@ mod housekeeping;
 mod keys;
 #[cfg(feature = "mongodb")]
 mod mongo_store;
+mod process;
 mod races;
 mod seeding;
 mod sessions;
