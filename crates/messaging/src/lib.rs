@@ -12,7 +12,7 @@
 //! - [`connect`]: the scheme of `SOUK_BROKER_URL` picks the adapter.
 //!
 //! Source: docs/adr/0002-sqlite-as-embedded-store-and-broker.md, docs/adr/0004-event-log-and-outbox.md,
-//! docs/adr/0010-rabbitmq-as-event-bus.md.
+//! docs/adr/0010-rabbitmq-as-event-bus.md, docs/adr/0016-queues-of-instances-and-dead-letters.md.
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
@@ -20,6 +20,7 @@ pub mod bus;
 pub mod connect;
 pub mod consumer;
 pub mod inbox;
+mod mailbox;
 #[cfg(feature = "mongodb")]
 pub mod mongo;
 pub mod outbox;
@@ -30,7 +31,7 @@ pub mod relay;
 pub mod routing;
 pub mod sqlite_bus;
 
-pub use bus::{BusError, Delivery, EventBus, RetryPolicy, Subscription, Verdict, broker_check};
+pub use bus::{Audience, BusError, Delivery, EventBus, RetryPolicy, Subscription, Verdict, broker_check};
 pub use connect::connect;
 pub use consumer::{ConsumeError, Consumer, EventHandler};
 pub use outbox::SqliteOutbox;

@@ -9,6 +9,9 @@
 //! | `orders.events.retry.<ms>` | one for each delay: what expires there goes back to `orders.events` |
 //! | `orders.events.dead` | dead letters |
 //! | `orders.events.bindings` | which bindings the queue has (see [`super::bindings`]) |
+//!
+//! A queue of one instance alone, such as `gateway.realtime.<instance>`, is a quorum queue, too, with nothing beside it;
+//! the broker removes it when nobody has used it for [`INSTANCE_EXPIRY`].
 
 use std::time::Duration;
 
@@ -26,6 +29,9 @@ const DELIVERY_LIMIT: i32 = 20;
 /// For queues where nothing may ever be given up: a dead letter that is looked at is not used up by looking. Newer brokers
 /// have a default limit, and older ones refuse −1.
 const NO_DELIVERY_LIMIT: i32 = i32::MAX;
+/// How long the broker keeps the queue of an instance that is not there: longer than a broker takes to come back, and an
+/// instance to notice. What arrives meanwhile waits in it; an instance that comes back later is told that it missed some.
+const INSTANCE_EXPIRY: Duration = Duration::from_mins(5);
 /// What ends the name of a queue of dead letters.
 const DEAD: &str = ".dead";
 
@@ -97,6 +103,14 @@ pub(super) async fn declare_queues(
         declare_queue(channel, &retry_queue(queue, *delay), arguments).await?;
     }
     Ok(())
+}
+
+/// Declares the queue of one instance. Quorum, though it is short-lived: where a classic queue's node is away, the broker
+/// drops what is meant for it, and the queue is there again afterwards as if nothing had happened.
+pub(super) async fn declare_instance_queue(channel: &Channel, queue: &str) -> Result<(), AmqpError> {
+    let mut arguments = quorum();
+    arguments.insert("x-expires".into(), AMQPValue::LongLongInt(delay_ms(INSTANCE_EXPIRY)));
+    declare_queue(channel, queue, arguments).await
 }
 
 /// Arguments of a queue from which nothing is given up.
