@@ -21,6 +21,7 @@ use super::message::{self, Received};
 use super::publisher::Outgoing;
 use super::topology::{self, short};
 use crate::bus::{Audience, BusError, Deliveries, Delivery, Subscription, Verdict};
+use crate::dead_letters::dead_queue;
 use crate::mailbox::log_dropped;
 
 /// Longest time to declare a queue, and to begin to consume, once connected; longer than changing its bindings may take.
@@ -125,6 +126,7 @@ impl AmqpDeliveries {
     /// Sorts the verdicts by what they ask of the broker.
     fn plan(&self, verdicts: &[(Delivery, Verdict)]) -> Plan {
         let mut plan = Plan::default();
+        let now = self.shared.clock.now();
         for (delivery, verdict) in verdicts {
             let Some(received) = self.held.get(&delivery.tag) else {
                 plan.lost = true;
@@ -149,15 +151,13 @@ impl AmqpDeliveries {
                 }
                 Verdict::Retry(why) => {
                     let delay = self.subscription.retry.delays.get(delivery.attempt.saturating_sub(1) as usize);
-                    let target = delay.map_or_else(
-                        || topology::dead_queue(&self.queue),
-                        |delay| topology::retry_queue(&self.queue, *delay),
-                    );
+                    let target = delay
+                        .map_or_else(|| dead_queue(&self.queue), |delay| topology::retry_queue(&self.queue, *delay));
                     (target, why)
                 }
-                Verdict::Dead(why) => (topology::dead_queue(&self.queue), why),
+                Verdict::Dead(why) => (dead_queue(&self.queue), why),
             };
-            plan.moved.push(message::moved(received, target, why));
+            plan.moved.push(message::moved(received, target, why, now));
             // Once it is there.
             plan.done.push(tag);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use messaging::{EventBus, Subscription, Verdict};
 use tempfile::TempDir;
 
-use crate::helpers::{event, expect_nothing, ids, next, sqlite_bus, subscription, take};
+use crate::helpers::{event, expect_nothing, ids, memory_bus, next, sqlite_bus, subscription, take};
 
 async fn every_bound_queue_gets_each_event_once_in_order(bus: Arc<dyn EventBus>) {
     let mut orders = bus.subscribe(subscription("a", &["order.*", "order.created"])).await.unwrap();
@@ -196,6 +196,7 @@ macro_rules! event_bus_contract {
     };
 }
 
+event_bus_contract!(memory, memory_bus);
 event_bus_contract!(sqlite, sqlite_bus);
 
 #[cfg(feature = "amqp")]
@@ -229,4 +230,6 @@ async fn an_engine_without_a_driver_is_refused_by_name() {
         let refused = messaging::connect(&url, clock.clone()).await.err().unwrap().to_string();
         assert!(refused.contains(scheme) && refused.contains("sqlite"), "{refused}");
     }
+    let refused = messaging::connect("memory://", clock).await.err().unwrap().to_string();
+    assert!(refused.contains("for tests alone") && refused.contains("sqlite"), "{refused}");
 }

@@ -5,6 +5,7 @@
 mod amqp;
 mod consumer;
 mod contract;
+mod dead_letters;
 mod helpers;
 #[cfg(feature = "postgres")]
 mod postgres;

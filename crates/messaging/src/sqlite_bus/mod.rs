@@ -4,6 +4,8 @@
 //! batch. Which messages are in work is known only in memory: after a crash they are simply ready again. The queue of one
 //! instance ([`Audience::Instance`]) is in memory as a whole: it ends with the process as the instance does.
 
+mod dead_letters;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::bus::{Audience, BusError, Deliveries, Delivery, EventBus, Subscriptio
 use crate::connect::ConnectError;
 use crate::mailbox::Mailboxes;
 use crate::routing;
+
+pub use dead_letters::SqliteDeadLetters;
 
 const SCHEMA: &[Migration] = &[
     Migration {
@@ -284,7 +288,7 @@ impl Deliveries for SqliteDeliveries {
     async fn settle(&mut self, verdicts: Vec<(Delivery, Verdict)>) -> Result<(), BusError> {
         let tags: Vec<i64> = verdicts.iter().map(|(delivery, _)| delivery.tag).collect();
         let now = self.shared.clock.now().unix_ms();
-        let dead_queue = format!("{}.dead", self.subscription.queue);
+        let dead_queue = crate::dead_letters::dead_queue(&self.subscription.queue);
         let dead_letters = self.shared.queue(&dead_queue);
         let delays = self.subscription.retry.delays.clone();
         let result = self
