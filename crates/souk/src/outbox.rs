@@ -69,7 +69,7 @@ pub(crate) async fn run(command: OutboxCommand) -> anyhow::Result<()> {
 async fn ask(settings: &Settings) -> Vec<Line> {
     let (users, orders, inventory, payment, notification) = tokio::join!(
         users::bootstrap::outbox_status(&settings.users.database_url),
-        orders::bootstrap::outbox_status(&settings.orders.database_url),
+        async { orders::bootstrap::outbox_status(&settings.orders.database_url) },
         async { inventory::bootstrap::outbox_status(&settings.inventory.database_url) },
         async { payment::bootstrap::outbox_status(&settings.payment.database_url) },
         notification::bootstrap::outbox_status(&settings.notification.database_url),

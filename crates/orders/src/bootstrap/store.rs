@@ -71,8 +71,7 @@ pub(super) async fn open(settings: &Settings, platform: &Platform) -> Result<Sto
 ///
 /// # Errors
 /// [`StoreUnusable`] when the address can't be used.
-#[expect(clippy::unused_async, reason = "services tell alike, and some read their addresses asynchronously")]
-pub async fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, StoreUnusable> {
+pub fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, StoreUnusable> {
     let scheme = url.split("://").next().unwrap_or_default();
     match scheme {
         #[cfg(feature = "postgres")]
