@@ -7,6 +7,7 @@ mod consumer;
 mod contract;
 mod dead_letters;
 mod helpers;
+mod outbox_contract;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
