@@ -5,10 +5,7 @@ use crate::settings::Settings;
 
 /// The settings that `souk up` would use.
 pub(crate) fn settings(places: &Places) -> anyhow::Result<Settings> {
-    let (host, port, internal_port) = (None, None, None);
-    let options =
-        UpOptions { places: places.clone(), host, port, internal_port, seed: false, allow_demo_accounts: false };
-    Ok(Settings::load(&options)?.0)
+    Ok(Settings::load(&UpOptions::at(places.clone()))?.0)
 }
 
 /// Rows under their headings, in columns as wide as need be.
