@@ -10,12 +10,15 @@ use messaging::{BusError, EventBus};
 use observability::{Health, HealthCheck};
 use service_kit::platform::UnknownNeighbour;
 use service_kit::{BackgroundTask, Platform, host};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::clients::{Channels, Clients};
 use crate::extract::Access;
 use crate::live::consumer::{self, RealtimeConsumer};
+use crate::live::revocation_loader::RevocationLoader;
 use crate::live::stream::Live;
-use crate::live::{MemoryHub, RealtimeHub, Revocations, revocation_loader};
+use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
 use crate::routes;
 use crate::settings::Settings;
@@ -94,12 +97,20 @@ pub async fn build(
     };
     let (server, address) = bind(settings, &clients, access, live, health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
-    let realtime = Arc::new(RealtimeConsumer { hub, revocations: Arc::clone(&revocations) });
-    let consume = consumer::subscribe(&bus, realtime, platform.stop.clone()).await?;
+    let reload = Arc::new(Notify::new());
+    let realtime = Arc::new(RealtimeConsumer {
+        hub: Arc::clone(&hub),
+        revocations: Arc::clone(&revocations),
+        reload: Arc::clone(&reload),
+    });
+    let instance = platform.ids.new_uuid().to_string();
+    let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
+    let ids = Arc::clone(&platform.ids);
+    let loader = RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, ids };
     Ok(Gateway {
         address,
         server,
-        tasks: vec![load_revocations(platform, clients, &revocations), consume],
+        tasks: vec![load_revocations(loader, platform.stop.clone()), consume],
         checks: checks(bus, revocations),
     })
 }
@@ -145,12 +156,8 @@ fn bind(
     Ok((server.run(), bound))
 }
 
-fn load_revocations(platform: &Platform, clients: Clients, revocations: &Arc<Revocations>) -> BackgroundTask {
-    let (ids, stop) = (Arc::clone(&platform.ids), platform.stop.clone());
-    let revocations = Arc::clone(revocations);
-    BackgroundTask::new("gateway revocation list", move || {
-        revocation_loader::load(clients.clone(), Arc::clone(&revocations), Arc::clone(&ids), stop.clone())
-    })
+fn load_revocations(loader: RevocationLoader, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway revocation list", move || loader.clone().run(stop.clone()))
 }
 
 fn checks(bus: Arc<dyn EventBus>, revocations: Arc<Revocations>) -> Vec<HealthCheck> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use contracts::grpc::inventory::inventory_service_server::InventoryServiceServer;
 use futures::future::BoxFuture;
-use messaging::{EventBus, relay};
+use messaging::outbox_status::SqliteOutboxStatus;
+use messaging::{EventBus, OutboxStatusSource, relay};
 use observability::HealthCheck;
 use observability::logs::error_chain;
 use service_kit::platform::UnknownNeighbour;
@@ -126,6 +127,21 @@ fn open(url: &str, platform: &Platform, bus: &Arc<dyn EventBus>) -> Result<Store
         DatabaseUrl::Sqlite(url) => open_sqlite(&url, platform, bus),
         #[cfg(feature = "redis")]
         DatabaseUrl::Redis(url) => open_redis(&url, platform, bus),
+    }
+}
+
+/// How far the service's outbox is behind, read from its store alone: for operators, whether the service runs or not.
+///
+/// # Errors
+/// When the address can't be used.
+pub fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, BootstrapError> {
+    match database_url(url)? {
+        DatabaseUrl::Sqlite(url) => Ok(Arc::new(SqliteOutboxStatus::new(&url))),
+        #[cfg(feature = "redis")]
+        DatabaseUrl::Redis(url) => {
+            let ids = Arc::new(contracts::ids::UuidV7Generator);
+            Ok(Arc::new(RedisStore::open(&url, ids).map_err(BootstrapError::OpenRedis)?.outbox))
+        }
     }
 }
 

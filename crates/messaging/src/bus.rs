@@ -30,11 +30,24 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A durable queue and what goes into it.
+/// Who gets the messages of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// A consumer group: its instances share the queue and the work. The queue is durable, with retries and dead letters.
+    Group,
+    /// One instance alone, which needs every event while it lives and none after. The queue outlives a short loss of the
+    /// connection, and the broker removes it some minutes after the instance is gone for good. A message that can't be
+    /// used is logged and dropped. See [`Deliveries::has_missed`].
+    Instance,
+}
+
+/// A queue and what goes into it.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    /// One name per consumer group, such as `notification.events`; instances that share it share the work.
+    /// One name per consumer group, such as `notification.events`, or per instance, such as `gateway.realtime.<id>`.
     pub queue: String,
+    /// Who gets its messages.
+    pub audience: Audience,
     /// Routing keys wanted: words between dots, `*` for any one word, `#` for any number (AMQP 0-9-1 §3.1.3.3).
     pub bindings: Vec<String>,
     /// Most messages in work at once.
@@ -48,9 +61,19 @@ impl Subscription {
     pub fn new(queue: &str, bindings: &[&str]) -> Self {
         Self {
             queue: queue.to_owned(),
+            audience: Audience::Group,
             bindings: bindings.iter().map(|key| (*key).to_owned()).collect(),
             prefetch: 64,
             retry: RetryPolicy::default(),
+        }
+    }
+
+    /// A queue of one instance's own: every instance that subscribes under an id of its own gets every event.
+    pub fn broadcast(name: &str, instance: &str, bindings: &[&str]) -> Self {
+        Self {
+            audience: Audience::Instance,
+            retry: RetryPolicy { delays: Vec::new() },
+            ..Self::new(&format!("{name}.{instance}"), bindings)
         }
     }
 }
@@ -87,13 +110,21 @@ pub trait Deliveries: Send {
 
     /// Settles deliveries, in one step where the broker can. When it fails they will be delivered again.
     async fn settle(&mut self, verdicts: Vec<(Delivery, Verdict)>) -> Result<(), BusError>;
+
+    /// Whether events may have passed this queue by since this was last asked: it was gone when the connection came
+    /// back, or it ran over. Only queues of [`Audience::Instance`] ever miss anything. [`Deliveries::next`] then returns at
+    /// once, with an empty batch if need be; what comes after it was published after the gap.
+    fn has_missed(&mut self) -> bool {
+        false
+    }
 }
 
 /// A broker.
 ///
 /// - `publish` returns when the broker has every event on disk for every queue bound to it; after an error any of them may
 ///   or may not have arrived, and publishing again is right (consumers deduplicate by event id).
-/// - A message leaves a queue only by [`Deliveries::settle`]. Dead letters sit in `<queue>.dead`.
+/// - A message leaves a queue only by [`Deliveries::settle`]. Dead letters sit in `<queue>.dead`
+///   (see [`crate::dead_letters`]).
 /// - Order per aggregate is not promised: retries reorder. Consumers compare `aggregateversion`.
 #[async_trait]
 pub trait EventBus: Send + Sync {
@@ -101,7 +132,7 @@ pub trait EventBus: Send + Sync {
     async fn publish(&self, events: &[Event]) -> Result<(), BusError>;
 
     /// Declares the queue with exactly these bindings and begins to consume. Events published from then on are kept for it,
-    /// also while nobody consumes.
+    /// also while nobody consumes, unless it is the queue of one instance ([`Audience::Instance`]).
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Deliveries>, BusError>;
 
     /// Answers when the broker can be written to.

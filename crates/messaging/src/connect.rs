@@ -8,6 +8,7 @@ use sqlite::SqliteUrl;
 #[cfg(feature = "amqp")]
 use crate::amqp::{AmqpBus, InvalidAmqpUrl};
 use crate::bus::EventBus;
+use crate::dead_letters::DeadLetters;
 use crate::sqlite_bus::SqliteBus;
 
 /// What this build has.
@@ -26,6 +27,9 @@ pub enum ConnectError {
         /// The scheme asked for.
         scheme: String,
     },
+    /// A broker in memory would lose what it has confirmed.
+    #[error("a broker in memory loses every message with its process and is for tests alone; this build has {DRIVERS}")]
+    InMemory,
     /// The address is malformed.
     #[error("the broker's address is not valid")]
     InvalidUrl(#[from] sqlite::url::InvalidSqliteUrl),
@@ -48,10 +52,34 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`]; it never falls back to another broker.
 pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventBus>, ConnectError> {
+    Ok(open(url, clock).await?.bus)
+}
+
+/// A broker with all its ports.
+#[derive(Clone)]
+pub struct Broker {
+    /// For services.
+    pub bus: Arc<dyn EventBus>,
+    /// For operators.
+    pub dead_letters: Arc<dyn DeadLetters>,
+}
+
+/// Like [`connect`], with the operator's port.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Broker, ConnectError> {
     match url.split_once("://") {
-        Some(("sqlite", _)) => Ok(Arc::new(SqliteBus::open(&url.parse::<SqliteUrl>()?, clock).await?)),
+        Some(("sqlite", _)) => {
+            let bus = SqliteBus::open(&url.parse::<SqliteUrl>()?, clock).await?;
+            Ok(Broker { dead_letters: Arc::new(bus.dead_letters()), bus: Arc::new(bus) })
+        }
         #[cfg(feature = "amqp")]
-        Some(("amqp", _)) => Ok(Arc::new(AmqpBus::open(url)?)),
+        Some(("amqp", _)) => {
+            let bus = AmqpBus::open(url, clock)?;
+            Ok(Broker { dead_letters: Arc::new(bus.dead_letters()), bus: Arc::new(bus) })
+        }
+        Some(("memory", _)) => Err(ConnectError::InMemory),
         Some((scheme, _)) => Err(ConnectError::NotCompiledIn { scheme: scheme.to_owned() }),
         None => Err(ConnectError::InvalidUrl(sqlite::url::InvalidSqliteUrl)),
     }

@@ -11,7 +11,7 @@ use observability::RequestContext;
 use observability::logs::error_chain;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{BusError, Deliveries, Delivery, EventBus, Subscription, Verdict};
+use crate::bus::{Audience, BusError, Deliveries, Delivery, EventBus, Subscription, Verdict};
 
 /// Wait after the broker failed.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
@@ -34,6 +34,10 @@ pub enum ConsumeError {
 pub trait EventHandler: Send + Sync {
     /// Uses the event; `Ok` also when there is nothing to do.
     async fn handle(&self, event: &Event) -> Result<(), ConsumeError>;
+
+    /// Events may have been missed ([`Deliveries::has_missed`]): find out elsewhere what they would have told. Returns soon;
+    /// what takes long goes on beside the events.
+    async fn catch_up(&self) {}
 }
 
 /// A consumer group whose queue is declared: what is published from now on is kept for it, whether it runs or not.
@@ -62,7 +66,12 @@ impl Consumer {
                 Some(deliveries) => run(deliveries, Arc::clone(&handler), stop.clone()).await,
                 None => match self.subscribe_again(&stop).await {
                     None => return,
-                    Some(Ok(subscribed)) => deliveries = Some(subscribed),
+                    Some(Ok(subscribed)) => {
+                        if self.subscription.audience == Audience::Instance {
+                            handler.catch_up().await;
+                        }
+                        deliveries = Some(subscribed);
+                    }
                     Some(Err(error)) => {
                         tracing::warn!(queue = self.subscription.queue, error = %error_chain(&error), "queue can't be consumed, trying again");
                         let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
@@ -92,6 +101,9 @@ pub async fn run(mut deliveries: Box<dyn Deliveries>, handler: Arc<dyn EventHand
         };
         let result = match batch {
             Ok(batch) => {
+                if deliveries.has_missed() {
+                    handler.catch_up().await;
+                }
                 let verdicts = handle_batch(handler.as_ref(), batch).await;
                 deliveries.settle(verdicts).await
             }
@@ -137,7 +149,7 @@ async fn handle_one(handler: &dyn EventHandler, delivery: &Delivery) -> Verdict 
                     Verdict::Retry(why)
                 }
                 Err(ConsumeError::Poison(why)) => {
-                    tracing::error!(event.id = %event.id, event.r#type = %event.event_type, why, "event became a dead letter");
+                    tracing::error!(event.id = %event.id, event.r#type = %event.event_type, why, "event can't be used");
                     Verdict::Dead(why)
                 }
             }

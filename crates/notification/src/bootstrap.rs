@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use contracts::grpc::notification::notification_service_server::NotificationServiceServer;
 use messaging::outbox::OutboxSource;
-use messaging::{BusError, Consumer, EventBus, EventHandler};
+use messaging::outbox_status::SqliteOutboxStatus;
+use messaging::{BusError, Consumer, EventBus, EventHandler, OutboxStatusSource};
 use observability::HealthCheck;
 use service_kit::platform::UnknownNeighbour;
 use service_kit::{BackgroundTask, Platform, Service};
@@ -65,6 +66,9 @@ pub enum BootstrapError {
     #[error("the queue {} could not be declared", consumers::QUEUE)]
     Subscribe(#[source] BusError),
 }
+
+/// The queues of its consumer groups.
+pub const GROUPS: &[&str] = &[consumers::QUEUE];
 
 /// The stores that this build can use.
 const ENGINES: &str =
@@ -152,6 +156,26 @@ async fn open_stores(
         Some(("mongodb", _)) => open_mongo(settings, platform, bus).await,
         Some((scheme, _)) if scheme != "sqlite" => Err(BootstrapError::NotCompiledIn { scheme: scheme.to_owned() }),
         _ => open_sqlite(settings, platform, bus),
+    }
+}
+
+/// How far the service's outbox is behind, read from its store alone: for operators, whether the service runs or not.
+///
+/// # Errors
+/// When the address can't be used.
+#[cfg_attr(
+    not(feature = "mongodb"),
+    expect(clippy::unused_async, reason = "an address of MongoDB is read asynchronously")
+)]
+pub async fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, BootstrapError> {
+    match url.split_once("://") {
+        #[cfg(feature = "mongodb")]
+        Some(("mongodb", _)) => {
+            let status = messaging::mongo::MongoOutboxStatus::open(url, "notification").await;
+            Ok(Arc::new(status.map_err(BootstrapError::InvalidMongoUrl)?))
+        }
+        Some((scheme, _)) if scheme != "sqlite" => Err(BootstrapError::NotCompiledIn { scheme: scheme.to_owned() }),
+        _ => Ok(Arc::new(SqliteOutboxStatus::new(&url.parse().map_err(BootstrapError::InvalidUrl)?))),
     }
 }
 

@@ -21,7 +21,7 @@ mod audit;
 mod store;
 
 pub use audit::audit;
-pub use store::StoreUnusable;
+pub use store::{StoreUnusable, outbox_status};
 
 /// Why the service could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,9 @@ pub enum BootstrapError {
     #[error("the event bus could not be subscribed to")]
     Bus(#[from] BusError),
 }
+
+/// The queues of its consumer groups.
+pub const GROUPS: &[&str] = &[payment_events::QUEUE];
 
 /// Puts the service together; nothing runs yet.
 ///

@@ -29,6 +29,7 @@ mod store;
 
 pub use audit::{audit, sandbox_audit};
 use store::StartRelay;
+pub use store::outbox_status;
 
 /// The service's name: in tokens, events and logs.
 pub const NAME: &str = "payment";

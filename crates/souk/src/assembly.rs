@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_web::web;
 use anyhow::Context as _;
 use contracts::grpc::inventory::inventory_service_client::InventoryServiceClient;
 use contracts::grpc::users::users_service_client::UsersServiceClient;
@@ -23,6 +24,7 @@ use service_kit::internal_http::{self, InternalHttp};
 use tokio_util::sync::CancellationToken;
 
 use crate::UsageError;
+use crate::dlq;
 use crate::seed::{self, Seeder};
 use crate::settings::Settings;
 
@@ -113,7 +115,8 @@ pub(crate) async fn start(
     };
     let platform_of = |tier: &Tier| Platform { stop: tier.stop.clone(), ..platform.clone() };
     let clock: Arc<dyn Clock> = Arc::clone(&platform.clock);
-    let bus = messaging::connect(&settings.broker_url, clock).await.context("SOUK_BROKER_URL")?;
+    let messaging::Broker { bus, dead_letters } =
+        messaging::open(&settings.broker_url, clock).await.context("SOUK_BROKER_URL")?;
     let broker = Arc::clone(&bus);
     health.add(HealthCheck::critical("broker", move || {
         let broker = Arc::clone(&broker);
@@ -141,7 +144,11 @@ pub(crate) async fn start(
         inventory: InventoryServiceClient::new(platform.channel(&identity, "inventory")?),
     };
     let internal = InternalHttp { health: health.clone(), log_control };
-    let routes = seed::internal_routes(seeder.clone());
+    let (seeding, letters) = (seed::internal_routes(seeder.clone()), dlq::desk::internal_routes(dead_letters));
+    let routes = move |config: &mut web::ServiceConfig| {
+        seeding(config);
+        letters(config);
+    };
     let (server, internal) = internal_http::bind(settings.internal_address, internal, routes)
         .map_err(|error| internal_address_taken(settings.internal_address, &error))?;
 

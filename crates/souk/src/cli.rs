@@ -28,6 +28,12 @@ pub(crate) enum Command {
     Config(ConfigOptions),
     /// Audit all stores against each other, changing nothing; exit code 1 if anything disagrees
     Reconcile(ReconcileOptions),
+    /// Look at dead letters, replay them or drop them; whether Souk runs or not
+    #[command(subcommand)]
+    Dlq(crate::dlq::DlqCommand),
+    /// Look at the outboxes of the services; whether Souk runs or not
+    #[command(subcommand)]
+    Outbox(crate::outbox::OutboxCommand),
 }
 
 /// Where the settings and the data are.

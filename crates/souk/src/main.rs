@@ -7,6 +7,9 @@ mod config;
 mod data_dir;
 mod demo;
 mod distributed;
+mod dlq;
+mod operator;
+mod outbox;
 mod reconcile_command;
 mod seed;
 mod settings;
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
             Command::Demo(options) => demo::run(options).await,
             Command::Config(options) => config::run(&options),
             Command::Reconcile(options) => reconcile_command::run(options).await,
+            Command::Dlq(command) => dlq::run(command).await,
+            Command::Outbox(command) => outbox::run(command).await,
         }
     });
     match result {

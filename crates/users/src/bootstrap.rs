@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contracts::grpc::users::users_service_server::UsersServiceServer;
-use messaging::EventBus;
 use messaging::outbox::OutboxSource;
+use messaging::outbox_status::SqliteOutboxStatus;
+use messaging::{EventBus, OutboxStatusSource};
 use observability::HealthCheck;
 use observability::logs::error_chain;
 use service_kit::backoff::Backoff;
@@ -150,6 +151,28 @@ async fn open_stores(url: &str, bus: &Arc<dyn EventBus>, stop: &CancellationToke
         Some(("mongodb", _)) => open_mongo(url, bus, stop).await,
         Some((scheme, _)) => Err(BootstrapError::EngineNotCompiledIn { scheme: scheme.to_owned() }),
         None => Err(BootstrapError::InvalidUrl(sqlite::url::InvalidSqliteUrl)),
+    }
+}
+
+/// How far the service's outbox is behind, read from its store alone: for operators, whether the service runs or not.
+///
+/// # Errors
+/// When the address can't be used.
+#[cfg_attr(
+    not(feature = "mongodb"),
+    expect(clippy::unused_async, reason = "an address of MongoDB is read asynchronously")
+)]
+pub async fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, BootstrapError> {
+    match url.split_once("://") {
+        #[cfg(feature = "mongodb")]
+        Some(("mongodb", _)) => {
+            let status = messaging::mongo::MongoOutboxStatus::open(url, NAME).await;
+            Ok(Arc::new(status.map_err(BootstrapError::InvalidMongoUrl)?))
+        }
+        Some((scheme, _)) if scheme != "sqlite" => {
+            Err(BootstrapError::EngineNotCompiledIn { scheme: scheme.to_owned() })
+        }
+        _ => Ok(Arc::new(SqliteOutboxStatus::new(&url.parse().map_err(BootstrapError::InvalidUrl)?))),
     }
 }
 

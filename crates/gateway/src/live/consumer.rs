@@ -1,4 +1,7 @@
 //! What the gateway does with events: entries go to the streams of their user, revocations to the list, at once.
+//!
+//! Every gateway needs every event, since the streams and the list of each are its own: so each has a queue of its own
+//! (docs/adr/0016-queues-of-instances-and-dead-letters.md).
 
 use std::sync::Arc;
 
@@ -7,12 +10,13 @@ use contracts::Event;
 use contracts::event_data::{InboxAppended, UserEvent, event_type};
 use messaging::{BusError, ConsumeError, Consumer, EventBus, EventHandler, Subscription};
 use service_kit::BackgroundTask;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::hub::LiveMessage;
 use super::{RealtimeHub, Revocations, frame};
 
-/// The queue of the gateway.
+/// What the queue of every gateway begins with; its instance follows.
 pub const QUEUE: &str = "gateway.realtime";
 /// What goes into it.
 pub const BINDINGS: &[&str] = &[
@@ -30,6 +34,8 @@ pub struct RealtimeConsumer {
     pub hub: Arc<dyn RealtimeHub>,
     /// Where revocations go.
     pub revocations: Arc<Revocations>,
+    /// Has the list of revocations read anew.
+    pub reload: Arc<Notify>,
 }
 
 #[async_trait]
@@ -44,6 +50,13 @@ impl EventHandler for RealtimeConsumer {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Streams read their inbox, and the list of revocations is read anew.
+    async fn catch_up(&self) {
+        tracing::warn!("live events may have been missed: reading what they were");
+        self.reload.notify_one();
+        self.hub.tell_all(&LiveMessage::Missed);
     }
 }
 
@@ -65,16 +78,17 @@ fn read<'a, T: serde::Deserialize<'a>>(event: &'a Event) -> Result<T, ConsumeErr
     event.data().map_err(|error| ConsumeError::Poison(format!("its data can't be read: {error}")))
 }
 
-/// Declares the queue, and returns the task that consumes it.
+/// Declares the queue of this instance, and returns the task that consumes it.
 ///
 /// # Errors
 /// When the bus can't be reached.
 pub async fn subscribe(
     bus: &Arc<dyn EventBus>,
+    instance: &str,
     handler: Arc<RealtimeConsumer>,
     stop: CancellationToken,
 ) -> Result<BackgroundTask, BusError> {
-    let consumer = Consumer::declare(bus, Subscription::new(QUEUE, BINDINGS)).await?;
+    let consumer = Consumer::declare(bus, Subscription::broadcast(QUEUE, instance, BINDINGS)).await?;
     Ok(BackgroundTask::new("gateway.realtime consumer", move || {
         let handler: Arc<dyn EventHandler> = handler.clone();
         Arc::clone(&consumer).run(handler, stop.clone())

@@ -16,6 +16,8 @@ pub enum LiveMessage {
     },
     /// Something about the user's access changed: ask again whether the token still counts.
     AccessChanged,
+    /// Messages may have been missed on their way to the hub: read from the store what they were.
+    Missed,
 }
 
 /// Hands messages for a user to all who listen for that user.
@@ -27,6 +29,9 @@ pub enum LiveMessage {
 pub trait RealtimeHub: Send + Sync {
     /// Hands a message to those who listen for the user.
     fn publish(&self, user: UserId, message: LiveMessage);
+
+    /// Hands a message to everybody who listens, for whichever user.
+    fn tell_all(&self, message: &LiveMessage);
 
     /// Whether anybody listens for the user: if not, a message need not be rendered.
     fn is_heard(&self, user: UserId) -> bool;

@@ -41,6 +41,12 @@ impl RealtimeHub for MemoryHub {
         }
     }
 
+    fn tell_all(&self, message: &LiveMessage) {
+        for listeners in self.users().values() {
+            let _ = listeners.send(message.clone());
+        }
+    }
+
     fn is_heard(&self, user: UserId) -> bool {
         self.users().contains_key(&user)
     }

@@ -1,4 +1,5 @@
-//! What was revoked before this process started. The bus tells what comes after: its queue was declared before.
+//! What was revoked before this process started. The bus tells what comes after: its queue was declared before. Should the
+//! bus have missed something, the list is read again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +8,49 @@ use contracts::grpc::users::{ListRevocationsRequest, Revocation};
 use contracts::{IdGenerator, Refusal, Timestamp};
 use observability::RequestContext;
 use service_kit::backoff::Backoff;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Revocations;
+use super::hub::LiveMessage;
+use super::{RealtimeHub, Revocations};
 use crate::clients::{Clients, call};
 
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(2) };
 
+/// Loads the list, and fills it up again.
+#[derive(Clone)]
+pub struct RevocationLoader {
+    /// Where users are asked.
+    pub clients: Clients,
+    /// The list.
+    pub revocations: Arc<Revocations>,
+    /// Who learns that more may be revoked than was told.
+    pub hub: Arc<dyn RealtimeHub>,
+    /// Asks for the list to be read again.
+    pub reload: Arc<Notify>,
+    /// For jitter.
+    pub ids: Arc<dyn IdGenerator>,
+}
+
+impl RevocationLoader {
+    /// Loads the list, and again whenever asked to, until `stop` is cancelled. What is known goes on to hold meanwhile.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            load(&self.clients, &self.revocations, self.ids.as_ref(), &stop).await;
+            self.hub.tell_all(&LiveMessage::AccessChanged);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.reload.notified() => {}
+            }
+        }
+    }
+}
+
 /// Asks users until it answers or `stop` is cancelled.
-pub async fn load(clients: Clients, revocations: Arc<Revocations>, ids: Arc<dyn IdGenerator>, stop: CancellationToken) {
+async fn load(clients: &Clients, revocations: &Revocations, ids: &dyn IdGenerator, stop: &CancellationToken) {
     let mut failures = 0;
     while !stop.is_cancelled() {
-        match RequestContext::background().scope(load_once(&clients, &revocations)).await {
+        match RequestContext::background().scope(load_once(clients, revocations)).await {
             Ok(count) => {
                 revocations.mark_loaded();
                 tracing::debug!(count, "revoked tokens loaded");

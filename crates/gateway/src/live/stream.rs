@@ -203,7 +203,7 @@ impl InboxStream {
                 self.position = seq;
                 return Step::Send(frame);
             }
-            Heard::Message(LiveMessage::Entry { .. }) | Heard::Lagged => self.behind = true,
+            Heard::Message(LiveMessage::Entry { .. } | LiveMessage::Missed) | Heard::Lagged => self.behind = true,
             // Looked at before the next wait.
             Heard::Message(LiveMessage::AccessChanged) => {}
         }

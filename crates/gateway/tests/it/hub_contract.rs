@@ -28,6 +28,14 @@ async fn listeners_of_a_user_hear_everything_in_order_and_others_nothing(hub: &d
     assert!(other.next().now_or_never().is_none());
 }
 
+async fn what_all_are_told_every_listener_hears(hub: &dyn RealtimeHub) {
+    let mut listeners = [hub.subscribe(user(1)), hub.subscribe(user(1)), hub.subscribe(user(2))];
+    hub.tell_all(&LiveMessage::Missed);
+    for listener in &mut listeners {
+        assert_eq!(listener.next().await, Some(Heard::Message(LiveMessage::Missed)));
+    }
+}
+
 async fn a_slow_listener_is_told_that_it_missed_something_and_goes_on(hub: &dyn RealtimeHub) {
     let mut slow = hub.subscribe(user(1));
     let last = CAPACITY as u64 + 10;
@@ -68,6 +76,7 @@ macro_rules! realtime_hub_contract {
 
 realtime_hub_contract!(memory, MemoryHub::default() =>
     listeners_of_a_user_hear_everything_in_order_and_others_nothing
+    what_all_are_told_every_listener_hears
     a_slow_listener_is_told_that_it_missed_something_and_goes_on
     whether_anybody_listens_is_known_and_nothing_is_left_behind
 );

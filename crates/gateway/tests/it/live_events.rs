@@ -12,27 +12,27 @@ use crate::world::{PATIENCE, World, eventually, refusal, user_id};
 
 /// One event as a browser would see it.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Seen {
-    event: String,
-    id: Option<u64>,
-    data: String,
+pub(crate) struct Seen {
+    pub(crate) event: String,
+    pub(crate) id: Option<u64>,
+    pub(crate) data: String,
 }
 
 /// A client that reads a stream event by event.
-struct Listener {
+pub(crate) struct Listener {
     response: Response,
     text: String,
 }
 
 impl Listener {
-    async fn open(request: RequestBuilder) -> Self {
+    pub(crate) async fn open(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{:?}", response.text().await);
         Self { response, text: String::new() }
     }
 
     /// The next event, comments left out; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Seen> {
+    pub(crate) async fn next(&mut self) -> Option<Seen> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();
@@ -50,7 +50,7 @@ impl Listener {
     }
 
     /// The next events' positions, up to this one.
-    async fn ids_until(&mut self, last: u64) -> Vec<u64> {
+    pub(crate) async fn ids_until(&mut self, last: u64) -> Vec<u64> {
         let mut ids = Vec::new();
         while ids.last() != Some(&last) {
             ids.push(self.next().await.unwrap().id.unwrap());
@@ -78,7 +78,7 @@ fn seen(event: &str, id: u64, data: &str) -> Seen {
 }
 
 impl World {
-    fn listen(&self) -> RequestBuilder {
+    pub(crate) fn listen(&self) -> RequestBuilder {
         self.get("/events").bearer_auth(self.token())
     }
 
@@ -168,6 +168,8 @@ async fn listeners_who_come_while_entries_pour_in_miss_none_and_see_none_twice()
     let pour = async {
         for _ in 0..LAST {
             world.append("order_updated", "{}").await;
+            // The others get on by about as much as one request.
+            world.get("/health/live").send().await.unwrap();
         }
     };
     let listen = async |late: usize| {

@@ -9,6 +9,7 @@ mod documents;
 mod hub_contract;
 mod live_events;
 mod problems;
+mod replicas;
 mod revocations;
 mod routes;
 mod start;

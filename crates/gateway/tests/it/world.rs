@@ -56,6 +56,7 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) stop: CancellationToken,
     pub(crate) bus: Arc<SqliteBus>,
+    platform: Platform,
     signer: Arc<UserTokenSigner>,
     server: actix_web::dev::ServerHandle,
     _folder: TempDir,
@@ -118,8 +119,23 @@ impl World {
         world
     }
 
+    /// Everything on a bus that may do worse than the real one.
+    pub(crate) async fn on(worse: impl FnOnce(Arc<dyn EventBus>) -> Arc<dyn EventBus>) -> Self {
+        let world = Self::unready_on(settings(), |_| {}, worse).await;
+        world.until_ready().await;
+        world
+    }
+
     /// Starts everything; `prepare` may tell the users stand-in what to do before the gateway asks it for anything.
     pub(crate) async fn unready(settings: Settings, prepare: impl FnOnce(&Users)) -> Self {
+        Self::unready_on(settings, prepare, |bus| bus).await
+    }
+
+    async fn unready_on(
+        settings: Settings,
+        prepare: impl FnOnce(&Users),
+        worse: impl FnOnce(Arc<dyn EventBus>) -> Arc<dyn EventBus>,
+    ) -> Self {
         let clock = ManualClock::starting_at(SystemClock.now());
         let folder = TempDir::new().unwrap();
         let bus = bus(&folder, &clock).await;
@@ -151,8 +167,7 @@ impl World {
             host.start(service, Listener::Local(listener), "");
         }
 
-        let shared: Arc<dyn EventBus> = bus.clone();
-        let gateway = gateway::build(&settings, &platform, shared, health.clone()).await.unwrap();
+        let gateway = gateway::build(&settings, &platform, worse(bus.clone()), health.clone()).await.unwrap();
         for check in gateway.checks {
             health.add(check);
         }
@@ -173,6 +188,7 @@ impl World {
             clock,
             stop,
             bus,
+            platform,
             signer,
             server,
             _folder: folder,
@@ -180,12 +196,34 @@ impl World {
     }
 
     async fn until_ready(&self) {
-        let user = self.token();
+        self.until_accepted(self.address).await;
+    }
+
+    async fn until_accepted(&self, gateway: SocketAddr) {
+        let (user, url) = (self.token(), format!("http://{gateway}/api/notifications/unread-count"));
         eventually("the gateway accepts tokens", async || {
-            let answer = self.get("/api/notifications/unread-count").bearer_auth(&user).send().await.unwrap();
-            answer.status() == StatusCode::OK
+            self.http.get(&url).bearer_auth(&user).send().await.unwrap().status() == StatusCode::OK
         })
         .await;
+    }
+
+    /// Starts another gateway beside the first, on the same bus and the same services; where it listens. It ends with them.
+    pub(crate) async fn second_gateway(&self) -> SocketAddr {
+        let health = Health::default();
+        let bus: Arc<dyn EventBus> = self.bus.clone();
+        let gateway = gateway::build(&settings(), &self.platform, bus, health.clone()).await.unwrap();
+        let host = Host::new(self.stop.clone(), health);
+        for task in gateway.tasks {
+            host.run(task);
+        }
+        let (handle, stop) = (gateway.server.handle(), self.stop.clone());
+        tokio::spawn(gateway.server);
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            handle.stop(false).await;
+        });
+        self.until_accepted(gateway.address).await;
+        gateway.address
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

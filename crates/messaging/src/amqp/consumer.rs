@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +20,9 @@ use super::error::{AmqpError, failed};
 use super::message::{self, Received};
 use super::publisher::Outgoing;
 use super::topology::{self, short};
-use crate::bus::{BusError, Deliveries, Delivery, Subscription, Verdict};
+use crate::bus::{Audience, BusError, Deliveries, Delivery, Subscription, Verdict};
+use crate::dead_letters::dead_queue;
+use crate::mailbox::log_dropped;
 
 /// Longest time to declare a queue, and to begin to consume, once connected; longer than changing its bindings may take.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -49,6 +52,8 @@ pub(super) struct AmqpDeliveries {
     again: VecDeque<Delivery>,
     /// A settlement was begun and not ended: its caller gave up, and nobody knows how far it came.
     settling: bool,
+    /// The instance's queue was gone: nobody knows what passed it by.
+    missed: AtomicBool,
 }
 
 /// A channel that consumes. Everything not acknowledged on it comes again when it ends.
@@ -62,7 +67,7 @@ struct Session {
 /// Declares what a subscription needs, waiting while the broker is away.
 pub(super) async fn declare(shared: &Shared, subscription: &Subscription) -> Result<(), AmqpError> {
     persist(&subscription.queue, || async {
-        prepare(shared, subscription, Declaration::Replace).await?;
+        prepare(shared, subscription, Declaration::Replace, &AtomicBool::new(false)).await?;
         Ok(())
     })
     .await
@@ -75,7 +80,9 @@ impl AmqpDeliveries {
         subscription: Subscription,
         declaration: Declaration,
     ) -> Result<Self, AmqpError> {
-        let session = persist(&subscription.queue, || Session::open(&shared, &subscription, declaration)).await?;
+        let missed = AtomicBool::new(false);
+        let session =
+            persist(&subscription.queue, || Session::open(&shared, &subscription, declaration, &missed)).await?;
         Ok(Self {
             queue: shared.names.queue(&subscription.queue),
             shared,
@@ -85,6 +92,7 @@ impl AmqpDeliveries {
             last_tag: 0,
             again: VecDeque::new(),
             settling: false,
+            missed,
         })
     }
 
@@ -118,6 +126,7 @@ impl AmqpDeliveries {
     /// Sorts the verdicts by what they ask of the broker.
     fn plan(&self, verdicts: &[(Delivery, Verdict)]) -> Plan {
         let mut plan = Plan::default();
+        let now = self.shared.clock.now();
         for (delivery, verdict) in verdicts {
             let Some(received) = self.held.get(&delivery.tag) else {
                 plan.lost = true;
@@ -129,6 +138,12 @@ impl AmqpDeliveries {
                     plan.done.push(tag);
                     continue;
                 }
+                // No other queue belongs to this one.
+                Verdict::Retry(_) | Verdict::Dead(_) if self.subscription.audience == Audience::Instance => {
+                    log_dropped(delivery, verdict);
+                    plan.done.push(tag);
+                    continue;
+                }
                 // From a queue of dead letters a message goes nowhere.
                 Verdict::Retry(_) | Verdict::Dead(_) if topology::is_dead_letter_queue(&self.queue) => {
                     plan.left.push(tag);
@@ -136,15 +151,13 @@ impl AmqpDeliveries {
                 }
                 Verdict::Retry(why) => {
                     let delay = self.subscription.retry.delays.get(delivery.attempt.saturating_sub(1) as usize);
-                    let target = delay.map_or_else(
-                        || topology::dead_queue(&self.queue),
-                        |delay| topology::retry_queue(&self.queue, *delay),
-                    );
+                    let target = delay
+                        .map_or_else(|| dead_queue(&self.queue), |delay| topology::retry_queue(&self.queue, *delay));
                     (target, why)
                 }
-                Verdict::Dead(why) => (topology::dead_queue(&self.queue), why),
+                Verdict::Dead(why) => (dead_queue(&self.queue), why),
             };
-            plan.moved.push(message::moved(received, target, why));
+            plan.moved.push(message::moved(received, target, why, now));
             // Once it is there.
             plan.done.push(tag);
         }
@@ -177,11 +190,14 @@ impl Deliveries for AmqpDeliveries {
         }
         loop {
             if self.session.is_none() {
-                let (shared, subscription) = (&self.shared, &self.subscription);
+                let (shared, subscription, missed) = (&self.shared, &self.subscription, &self.missed);
                 let session =
-                    persist(&self.queue, || Session::open(shared, subscription, Declaration::Restore)).await?;
+                    persist(&self.queue, || Session::open(shared, subscription, Declaration::Restore, missed)).await?;
                 tracing::info!(queue = self.queue, "consuming again");
                 self.session = Some(session);
+            }
+            if self.missed.load(Ordering::Acquire) {
+                return Ok(Vec::new());
             }
             match self.receive().await {
                 Some(deliveries) => return Ok(deliveries),
@@ -211,11 +227,20 @@ impl Deliveries for AmqpDeliveries {
         self.settling = false;
         if lost { Err(AmqpError::DeliveryLost.into()) } else { Ok(()) }
     }
+
+    fn has_missed(&mut self) -> bool {
+        std::mem::take(self.missed.get_mut())
+    }
 }
 
 impl Session {
-    async fn open(shared: &Shared, subscription: &Subscription, declaration: Declaration) -> Result<Self, AmqpError> {
-        let channel = prepare(shared, subscription, declaration).await?;
+    async fn open(
+        shared: &Shared,
+        subscription: &Subscription,
+        declaration: Declaration,
+        missed: &AtomicBool,
+    ) -> Result<Self, AmqpError> {
+        let channel = prepare(shared, subscription, declaration, missed).await?;
         let begin = async {
             let prefetch = u16::try_from(subscription.prefetch).unwrap_or(u16::MAX).max(1);
             channel
@@ -267,8 +292,14 @@ impl Session {
     }
 }
 
-/// Waits for the connection and declares everything that a subscription needs.
-async fn prepare(shared: &Shared, subscription: &Subscription, declaration: Declaration) -> Result<Channel, AmqpError> {
+/// Waits for the connection and declares everything that a subscription needs. Notes in `missed` when the queue of an
+/// instance had to be made again.
+async fn prepare(
+    shared: &Shared,
+    subscription: &Subscription,
+    declaration: Declaration,
+    missed: &AtomicBool,
+) -> Result<Channel, AmqpError> {
     let connection = shared.consuming.wait().await;
     let setup = async {
         let channel = connection.create_channel().await.map_err(failed("opening a channel"))?;
@@ -277,6 +308,14 @@ async fn prepare(shared: &Shared, subscription: &Subscription, declaration: Decl
             return Ok(channel);
         }
         topology::declare_exchange(&channel, &exchange).await?;
+        if subscription.audience == Audience::Instance {
+            if declaration == Declaration::Restore {
+                missed.store(true, Ordering::Release);
+            }
+            topology::declare_instance_queue(&channel, &queue).await?;
+            bindings::bind(&channel, &exchange, &queue, &subscription.bindings).await?;
+            return Ok(channel);
+        }
         topology::declare_queues(&channel, &queue, subscription).await?;
         if !topology::is_dead_letter_queue(&queue) {
             let wanted = &subscription.bindings;

@@ -5,7 +5,8 @@
 //! - `topology`: the exchange, the queues of a consumer group and their arguments;
 //! - `bindings`: a queue's bindings replaced as one, though AMQP can't list them;
 //! - `publisher`: batches that count only when confirmed;
-//! - `consumer`: deliveries, retries and dead letters.
+//! - `consumer`: deliveries, retries and dead letters;
+//! - `dead_letters`: the operator's look at them.
 //!
 //! Source: docs/adr/0010-rabbitmq-as-event-bus.md.
 
@@ -13,6 +14,7 @@ mod address;
 mod bindings;
 mod connection;
 mod consumer;
+mod dead_letters;
 mod error;
 mod message;
 mod publisher;
@@ -22,13 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::Event;
+use contracts::{Clock, Event};
 use lapin::BasicProperties;
 
 use self::address::AmqpAddress;
 pub use self::address::InvalidAmqpUrl;
 use self::connection::Link;
 use self::consumer::{AmqpDeliveries, Declaration};
+pub use self::dead_letters::AmqpDeadLetters;
 use self::error::AmqpError;
 use self::publisher::{Outgoing, Publisher};
 use self::topology::Names;
@@ -52,16 +55,18 @@ pub struct AmqpBus {
 /// What consumers and publishers of one bus have in common.
 struct Shared {
     names: Names,
+    clock: Arc<dyn Clock>,
     consuming: Link,
     publisher: Publisher,
 }
 
 impl AmqpBus {
-    /// The broker at `url`; connects, and connects again, in the background. Must be called inside a Tokio runtime.
+    /// The broker at `url`; connects, and connects again, in the background. Must be called inside a Tokio runtime. `clock`
+    /// tells when messages fail.
     ///
     /// # Errors
     /// [`InvalidAmqpUrl`]. A broker that is away is none: [`EventBus::subscribe`] waits for it.
-    pub fn open(url: &str) -> Result<Self, InvalidAmqpUrl> {
+    pub fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, InvalidAmqpUrl> {
         let address = AmqpAddress::parse(url)?;
         let names = Names::new(address.prefix);
         let publishing = Link::open(address.uri.clone(), "souk publisher");
@@ -70,6 +75,7 @@ impl AmqpBus {
                 publisher: Publisher::new(publishing, names.exchange()),
                 consuming: Link::open(address.uri, "souk consumer"),
                 names,
+                clock,
             }),
         })
     }

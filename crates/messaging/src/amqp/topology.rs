@@ -9,6 +9,9 @@
 //! | `orders.events.retry.<ms>` | one for each delay: what expires there goes back to `orders.events` |
 //! | `orders.events.dead` | dead letters |
 //! | `orders.events.bindings` | which bindings the queue has (see [`super::bindings`]) |
+//!
+//! A queue of one instance alone, such as `gateway.realtime.<instance>`, is a quorum queue, too, with nothing beside it;
+//! the broker removes it when nobody has used it for [`INSTANCE_EXPIRY`].
 
 use std::time::Duration;
 
@@ -19,6 +22,7 @@ use lapin::{Channel, Connection, ExchangeKind};
 use super::bindings;
 use super::error::{AmqpError, failed};
 use crate::bus::Subscription;
+use crate::dead_letters::{self, dead_queue};
 
 /// How often the broker itself delivers a message again (consumers that died with it, connections that broke) before it
 /// believes that the message kills its consumers and buries it. Retries are counted apart, by [`Subscription::retry`].
@@ -26,8 +30,9 @@ const DELIVERY_LIMIT: i32 = 20;
 /// For queues where nothing may ever be given up: a dead letter that is looked at is not used up by looking. Newer brokers
 /// have a default limit, and older ones refuse −1.
 const NO_DELIVERY_LIMIT: i32 = i32::MAX;
-/// What ends the name of a queue of dead letters.
-const DEAD: &str = ".dead";
+/// How long the broker keeps the queue of an instance that is not there: longer than a broker takes to come back, and an
+/// instance to notice. What arrives meanwhile waits in it; an instance that comes back later is told that it missed some.
+const INSTANCE_EXPIRY: Duration = Duration::from_mins(5);
 
 /// Names on the broker, behind the prefix of the URL if it has one.
 #[derive(Clone, Debug)]
@@ -51,12 +56,7 @@ impl Names {
 
 /// Whether a queue holds dead letters: from there a message goes nowhere.
 pub(super) fn is_dead_letter_queue(queue: &str) -> bool {
-    queue.ends_with(DEAD)
-}
-
-/// Where the dead letters of a queue go.
-pub(super) fn dead_queue(queue: &str) -> String {
-    format!("{queue}{DEAD}")
+    queue.ends_with(dead_letters::SUFFIX)
 }
 
 /// Where messages of a queue wait.
@@ -99,6 +99,14 @@ pub(super) async fn declare_queues(
     Ok(())
 }
 
+/// Declares the queue of one instance. Quorum, though it is short-lived: where a classic queue's node is away, the broker
+/// drops what is meant for it, and the queue is there again afterwards as if nothing had happened.
+pub(super) async fn declare_instance_queue(channel: &Channel, queue: &str) -> Result<(), AmqpError> {
+    let mut arguments = quorum();
+    arguments.insert("x-expires".into(), AMQPValue::LongLongInt(delay_ms(INSTANCE_EXPIRY)));
+    declare_queue(channel, queue, arguments).await
+}
+
 /// Arguments of a queue from which nothing is given up.
 fn kept_for_ever() -> FieldTable {
     let mut arguments = quorum();
@@ -117,12 +125,17 @@ pub(super) async fn declare_queue(channel: &Channel, queue: &str, arguments: Fie
 
 /// Whether the queue is there.
 pub(super) async fn exists(connection: &Connection, queue: &str) -> Result<bool, AmqpError> {
+    Ok(depth(connection, queue).await?.is_some())
+}
+
+/// How many messages of the queue are in nobody's hands; `None` when it is not there.
+pub(super) async fn depth(connection: &Connection, queue: &str) -> Result<Option<u32>, AmqpError> {
     // Of its own: the broker closes the channel to say no.
     let channel = connection.create_channel().await.map_err(failed("opening a channel"))?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     match channel.queue_declare(short(queue)?, options, FieldTable::default()).await {
-        Ok(_) => Ok(true),
-        Err(error) if bindings::is_reply(&error, bindings::NOT_FOUND) => Ok(false),
+        Ok(queue) => Ok(Some(queue.message_count())),
+        Err(error) if bindings::is_reply(&error, bindings::NOT_FOUND) => Ok(None),
         Err(error) => Err(failed("looking for a queue")(error)),
     }
 }

@@ -13,11 +13,13 @@ mod error;
 pub mod inbox;
 mod lease;
 mod outbox;
+mod outbox_status;
 mod schema;
 mod writing;
 
 pub use database::{InvalidMongoUrl, MongoDatabase};
 pub use error::{MongoError, Retryable};
 pub use outbox::{MongoOutbox, backlog};
+pub use outbox_status::MongoOutboxStatus;
 pub use schema::{CollectionPlan, caseless, index, partial_index, unique_index};
 pub use writing::Writing;

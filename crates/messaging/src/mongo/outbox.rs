@@ -18,8 +18,8 @@ use super::lease::Lease;
 use super::{CollectionPlan, index, lease, unique_index};
 use crate::outbox::{OutboxError, OutboxSource};
 
-const EVENTS: &str = "events";
-const OUTBOX: &str = "outbox";
+pub(super) const EVENTS: &str = "events";
+pub(super) const OUTBOX: &str = "outbox";
 const COUNTERS: &str = "counters";
 /// The counter of positions.
 const POSITION: &str = "event_position";
@@ -55,22 +55,22 @@ pub(super) async fn prepare(database: &MongoDatabase) -> Result<(), MongoError> 
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredEvent {
+pub(super) struct StoredEvent {
     #[serde(rename = "_id")]
-    position: i64,
+    pub(super) position: i64,
     event_id: String,
     #[serde(rename = "type")]
     event_type: String,
     subject: String,
     aggregate_version: i64,
     /// The event as it is published, JSON.
-    body: String,
+    pub(super) body: String,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Waiting {
+pub(super) struct Waiting {
     #[serde(rename = "_id")]
-    position: i64,
+    pub(super) position: i64,
 }
 
 /// Appends events inside the caller's transaction, which has written their aggregates before.

@@ -3,6 +3,7 @@
 //! - [`database`]: the pool of a service, and whether its schema is up to date;
 //! - [`migration`]: schema changes under an advisory lock, so that replicas may start at once;
 //! - [`outbox`]: events appended in the caller's transaction, published by any number of relays;
+//! - [`outbox_status`]: how far it is behind, for operators;
 //! - [`inbox`]: an event's id recorded with its effect;
 //! - [`read_only`]: a database that is looked at and never written, for audits;
 //! - [`sql`]: the driver's words, so that one crate names the driver.
@@ -13,11 +14,13 @@ pub mod database;
 pub mod inbox;
 pub mod migration;
 pub mod outbox;
+pub mod outbox_status;
 pub mod read_only;
 
 pub use database::{Database, InvalidPostgresUrl, StoreError};
 pub use migration::Migration;
 pub use outbox::PostgresOutbox;
+pub use outbox_status::PostgresOutboxStatus;
 pub use read_only::ReadOnlyDatabase;
 
 /// The driver's words for adapters: queries, rows, transactions and what fails.

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use messaging::{EventBus, Verdict};
+use messaging::{EventBus, Subscription, Verdict};
 use tempfile::TempDir;
 
-use crate::helpers::{event, expect_nothing, ids, next, sqlite_bus, subscription, take};
+use crate::helpers::{event, expect_nothing, ids, memory_bus, next, sqlite_bus, subscription, take};
 
 async fn every_bound_queue_gets_each_event_once_in_order(bus: Arc<dyn EventBus>) {
     let mut orders = bus.subscribe(subscription("a", &["order.*", "order.created"])).await.unwrap();
@@ -76,7 +76,7 @@ async fn after_the_last_retry_and_at_once_when_hopeless_a_message_is_a_dead_lett
 }
 
 async fn consumers_of_one_group_share_the_work(bus: Arc<dyn EventBus>) {
-    let narrow = || messaging::Subscription { prefetch: 3, ..subscription("a", &["#"]) };
+    let narrow = || Subscription { prefetch: 3, ..subscription("a", &["#"]) };
     let mut one = bus.subscribe(narrow()).await.unwrap();
     let mut two = bus.subscribe(narrow()).await.unwrap();
     let events: Vec<_> = (0..6).map(|n| event("x", &n.to_string(), 1)).collect();
@@ -116,6 +116,52 @@ async fn bindings_are_replaced_by_the_next_declaration(bus: Arc<dyn EventBus>) {
     assert_eq!(ids(&next(&mut queue).await), [wanted.id]);
 }
 
+fn instance(id: &str, bindings: &[&str]) -> Subscription {
+    Subscription::broadcast("live", id, bindings)
+}
+
+async fn every_instance_gets_every_event_that_it_wants_and_a_group_beside_it_too(bus: Arc<dyn EventBus>) {
+    let mut one = bus.subscribe(instance("1", &["order.*", "#.created"])).await.unwrap();
+    let mut two = bus.subscribe(instance("2", &["#"])).await.unwrap();
+    let mut group = bus.subscribe(subscription("a", &["order.*"])).await.unwrap();
+    let events = [event("order.created", "1", 1), event("user.banned", "2", 1), event("order.confirmed", "1", 2)];
+    bus.publish(&events[..2]).await.unwrap();
+    bus.publish(&events[2..]).await.unwrap();
+    assert_eq!(ids(&take(&mut one, 2).await), [events[0].id, events[2].id]);
+    assert_eq!(ids(&take(&mut two, 3).await), [events[0].id, events[1].id, events[2].id]);
+    assert_eq!(ids(&take(&mut group, 2).await), [events[0].id, events[2].id]);
+    assert!(!one.has_missed() && !two.has_missed() && !group.has_missed());
+}
+
+async fn what_an_instance_cant_use_is_gone_and_no_dead_letter(bus: Arc<dyn EventBus>) {
+    let mut queue = bus.subscribe(instance("1", &["#"])).await.unwrap();
+    bus.publish(&[event("x", "1", 1), event("x", "2", 1), event("x", "3", 1)]).await.unwrap();
+    let verdicts = [Verdict::Ack, Verdict::Retry("not yet".to_owned()), Verdict::Dead("never".to_owned())];
+    let settled = take(&mut queue, 3).await.into_iter().zip(verdicts).collect();
+    queue.settle(settled).await.unwrap();
+    expect_nothing(&mut queue).await;
+    let mut dead = bus.subscribe(subscription("live.1.dead", &[])).await.unwrap();
+    expect_nothing(&mut dead).await;
+}
+
+async fn an_instance_takes_no_more_at_once_than_it_wants(bus: Arc<dyn EventBus>) {
+    let narrow = Subscription { prefetch: 2, ..instance("1", &["#"]) };
+    let mut queue = bus.subscribe(narrow).await.unwrap();
+    let events: Vec<_> = (1..=5).map(|n| event("x", "1", n)).collect();
+    bus.publish(&events).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < events.len() {
+        let batch = take(&mut queue, 2.min(events.len() - seen.len())).await;
+        assert!(batch.len() <= 2);
+        if batch.len() == 2 {
+            expect_nothing(&mut queue).await;
+        }
+        seen.extend(ids(&batch));
+        queue.settle(batch.into_iter().map(|delivery| (delivery, Verdict::Ack)).collect()).await.unwrap();
+    }
+    assert_eq!(seen, events.iter().map(|event| event.id).collect::<Vec<_>>());
+}
+
 macro_rules! event_bus_contract {
     ($(#[$attribute:meta])* $adapter:ident, $open:path) => {
         event_bus_contract!(
@@ -129,6 +175,9 @@ macro_rules! event_bus_contract {
             a_waiting_consumer_hears_at_once
             whoever_waits_for_dead_letters_hears_at_once
             bindings_are_replaced_by_the_next_declaration
+            every_instance_gets_every_event_that_it_wants_and_a_group_beside_it_too
+            what_an_instance_cant_use_is_gone_and_no_dead_letter
+            an_instance_takes_no_more_at_once_than_it_wants
         );
     };
     ($attributes:tt $adapter:ident, $open:path, $($case:ident)*) => {
@@ -147,6 +196,7 @@ macro_rules! event_bus_contract {
     };
 }
 
+event_bus_contract!(memory, memory_bus);
 event_bus_contract!(sqlite, sqlite_bus);
 
 #[cfg(feature = "amqp")]
@@ -180,4 +230,6 @@ async fn an_engine_without_a_driver_is_refused_by_name() {
         let refused = messaging::connect(&url, clock.clone()).await.err().unwrap().to_string();
         assert!(refused.contains(scheme) && refused.contains("sqlite"), "{refused}");
     }
+    let refused = messaging::connect("memory://", clock).await.err().unwrap().to_string();
+    assert!(refused.contains("for tests alone") && refused.contains("sqlite"), "{refused}");
 }

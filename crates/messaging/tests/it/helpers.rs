@@ -7,7 +7,8 @@ use contracts::event::EventHead;
 use contracts::timestamp::SystemClock;
 use contracts::{Event, Timestamp};
 use messaging::bus::Deliveries;
-use messaging::{Delivery, EventBus, RetryPolicy, Subscription};
+use messaging::memory::MemoryBus;
+use messaging::{Broker, Delivery, EventBus, RetryPolicy, Subscription};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -17,8 +18,21 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(150);
 
 pub(crate) async fn sqlite_bus(folder: &TempDir) -> Arc<dyn EventBus> {
+    sqlite_broker(folder).await.bus
+}
+
+pub(crate) async fn sqlite_broker(folder: &TempDir) -> Broker {
     let url = format!("sqlite://{}", folder.path().join("broker.db").display());
-    messaging::connect(&url, Arc::new(SystemClock)).await.unwrap()
+    messaging::open(&url, Arc::new(SystemClock)).await.unwrap()
+}
+
+pub(crate) async fn memory_bus(folder: &TempDir) -> Arc<dyn EventBus> {
+    memory_broker(folder).await.bus
+}
+
+pub(crate) async fn memory_broker(_folder: &TempDir) -> Broker {
+    let bus = MemoryBus::new(Arc::new(SystemClock));
+    Broker { bus: Arc::new(bus.clone()), dead_letters: Arc::new(bus) }
 }
 
 pub(crate) fn event(event_type: &str, subject: &str, version: u64) -> Event {

@@ -5,7 +5,9 @@
 mod amqp;
 mod consumer;
 mod contract;
+mod dead_letters;
 mod helpers;
+mod outbox_contract;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]

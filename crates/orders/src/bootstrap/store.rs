@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use messaging::{EventBus, relay};
+use messaging::outbox_status::SqliteOutboxStatus;
+use messaging::{EventBus, OutboxStatusSource, relay};
 use observability::HealthCheck;
 use observability::logs::error_chain;
 use service_kit::{BackgroundTask, Platform};
@@ -63,6 +64,22 @@ pub(super) async fn open(settings: &Settings, platform: &Platform) -> Result<Sto
         "postgres" | "postgresql" => postgres(settings, platform).await,
         _ => sqlite(settings, platform)
             .map_err(|error| error.unwrap_or(StoreUnusable::Engine { scheme: scheme.to_owned() })),
+    }
+}
+
+/// How far the service's outbox is behind, read from its store alone: for operators, whether the service runs or not.
+///
+/// # Errors
+/// [`StoreUnusable`] when the address can't be used.
+pub fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, StoreUnusable> {
+    let scheme = url.split("://").next().unwrap_or_default();
+    match scheme {
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => Ok(Arc::new(messaging::postgres::PostgresOutboxStatus::new(url)?)),
+        _ => match url.parse::<SqliteUrl>() {
+            Ok(url) => Ok(Arc::new(SqliteOutboxStatus::new(&url))),
+            Err(_) => Err(StoreUnusable::Engine { scheme: scheme.to_owned() }),
+        },
     }
 }
 

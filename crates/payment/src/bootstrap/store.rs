@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use messaging::{EventBus, relay};
+use messaging::outbox_status::SqliteOutboxStatus;
+use messaging::{EventBus, OutboxStatusSource, relay};
 use observability::HealthCheck;
 use observability::logs::error_chain;
 use service_kit::{BackgroundTask, Platform};
@@ -45,6 +46,22 @@ pub(super) async fn open(url: &str, platform: &Platform) -> Result<Store, Bootst
             let _ = platform;
             sqlite(url)
         }
+    }
+}
+
+/// How far the service's outbox is behind, read from its store alone: for operators, whether the service runs or not.
+///
+/// # Errors
+/// When the address can't be used.
+pub fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, BootstrapError> {
+    match url.split("://").next().unwrap_or_default() {
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let status = messaging::postgres::PostgresOutboxStatus::new(url)
+                .map_err(|source| BootstrapError::InvalidUrl { setting: DATABASE_URL, source: Box::new(source) })?;
+            Ok(Arc::new(status))
+        }
+        _ => Ok(Arc::new(SqliteOutboxStatus::new(&sqlite_url(DATABASE_URL, url)?))),
     }
 }
 

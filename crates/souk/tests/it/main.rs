@@ -7,6 +7,7 @@ mod command_line;
 mod distributed;
 mod journey;
 mod kill;
+mod operators;
 #[cfg(all(feature = "amqp", feature = "mongodb", feature = "postgres", feature = "redis"))]
 #[path = "../../../messaging/tests/it/postgres_fixture.rs"]
 #[expect(dead_code, reason = "only its schema is needed here, not its door")]

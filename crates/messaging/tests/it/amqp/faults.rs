@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use contracts::Event;
+use contracts::timestamp::SystemClock;
 use messaging::amqp::AmqpBus;
 use messaging::{EventBus, RetryPolicy, Subscription, Verdict};
 use tokio::time::Instant;
@@ -100,7 +101,7 @@ async fn a_broker_killed_twice_under_load_loses_nothing_that_it_confirmed() {
     }
 
     // A service that starts after the kills finds everything it needs.
-    let declaring = AmqpBus::open(&world.url()).unwrap();
+    let declaring = AmqpBus::open(&world.url(), Arc::new(SystemClock)).unwrap();
     tokio::time::timeout(PATIENCE, declaring.declare(&subscription)).await.expect("declaring should end").unwrap();
     let failures = tokio::time::timeout(PATIENCE, publishing).await.expect("publishing should end").unwrap();
     assert!(failures >= 2, "both kills should have been felt");

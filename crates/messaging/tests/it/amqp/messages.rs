@@ -1,8 +1,10 @@
 //! Messages as they lie on the broker, and what the broker does on its own.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use contracts::timestamp::SystemClock;
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
 use lapin::types::AMQPValue;
@@ -20,7 +22,7 @@ fn header<'a>(properties: &'a BasicProperties, name: &str) -> &'a AMQPValue {
 #[ignore = "needs SOUK_TEST_AMQP_URL"]
 async fn a_message_is_a_persistent_cloud_event_that_other_clients_understand() {
     let world = World::new();
-    let bus = AmqpBus::open(&world.url()).unwrap();
+    let bus = AmqpBus::open(&world.url(), Arc::new(SystemClock)).unwrap();
     bus.declare(&subscription("a", &["order.*"])).await.unwrap();
     let sent = event("order.created", "1", 1);
     bus.publish(std::slice::from_ref(&sent)).await.unwrap();
@@ -131,7 +133,7 @@ async fn instances_that_declare_different_bindings_at_once_leave_those_of_one_of
     let world = World::new();
     let mut declaring = Vec::new();
     for n in 0..6 {
-        let bus = AmqpBus::open(&world.url()).unwrap();
+        let bus = AmqpBus::open(&world.url(), Arc::new(SystemClock)).unwrap();
         declaring.push(tokio::spawn(async move {
             bus.declare(&subscription("a", &["all", &format!("only.{n}")])).await.unwrap();
         }));

@@ -1,6 +1,7 @@
 //! What only RabbitMQ has: messages as other clients see them, the broker's own limits, connections that break.
 
 mod broker;
+mod dead_letters;
 mod faults;
 mod messages;
 mod outages;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use contracts::timestamp::SystemClock;
 use lapin::options::{BasicGetOptions, ConfirmSelectOptions};
 use lapin::{Channel, Connection, ConnectionProperties};
-use messaging::EventBus;
 use messaging::bus::Deliveries;
+use messaging::{Broker, EventBus};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -43,7 +44,11 @@ impl World {
     }
 
     async fn bus(&self) -> Arc<dyn EventBus> {
-        messaging::connect(&self.url(), Arc::new(SystemClock)).await.unwrap()
+        self.open().await.bus
+    }
+
+    async fn open(&self) -> Broker {
+        messaging::open(&self.url(), Arc::new(SystemClock)).await.unwrap()
     }
 
     fn name(&self, name: &str) -> String {
@@ -83,6 +88,11 @@ impl Client {
 /// The bus of the contract suite.
 pub(crate) async fn bus_in(_folder: &TempDir) -> Arc<dyn EventBus> {
     World::new().bus().await
+}
+
+/// The same with the operator's port.
+pub(crate) async fn broker_in(_folder: &TempDir) -> Broker {
+    World::new().open().await
 }
 
 /// Settles everything as done.

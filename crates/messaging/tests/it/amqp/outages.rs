@@ -94,6 +94,43 @@ async fn a_network_that_swallows_everything_ends_a_publish_in_bounded_time_and_i
     assert!(ids(&next(&mut queue).await).iter().all(|id| *id == event.id));
 }
 
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_AMQP_URL"]
+async fn an_instance_misses_nothing_by_a_short_loss_of_its_connection() {
+    let world = World::new();
+    let proxy = Proxy::to(&world.broker).await;
+    let bus = world.at(&proxy.url).bus().await;
+    let mut queue = bus.subscribe(Subscription::broadcast("live", "1", &["#"])).await.unwrap();
+    proxy.cut();
+    expect_nothing(&mut queue).await;
+    let meanwhile = event("x", "1", 1);
+    publish(world.bus().await.as_ref(), std::slice::from_ref(&meanwhile)).await;
+    proxy.restore();
+    assert_eq!(ids(&take(&mut queue, 1).await), [meanwhile.id]);
+    assert!(!queue.has_missed());
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_AMQP_URL"]
+async fn an_instance_whose_queue_was_gone_is_told_that_it_missed_something_and_hears_what_comes_after() {
+    let world = World::new();
+    let proxy = Proxy::to(&world.broker).await;
+    let bus = world.at(&proxy.url).bus().await;
+    let mut queue = bus.subscribe(Subscription::broadcast("live", "1", &["#"])).await.unwrap();
+    proxy.cut();
+    expect_nothing(&mut queue).await;
+    // As the broker does with one that has expired.
+    let name = world.name("live.1");
+    let client = world.client().await;
+    client.channel.queue_delete(name.as_str().into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+    proxy.restore();
+    assert!(next(&mut queue).await.is_empty(), "it is told at once, before anything comes");
+    assert!(queue.has_missed() && !queue.has_missed(), "once");
+    let after = event("x", "1", 1);
+    publish(bus.as_ref(), std::slice::from_ref(&after)).await;
+    assert_eq!(ids(&take(&mut queue, 1).await), [after.id]);
+}
+
 async fn ack_all(queue: &mut Box<dyn messaging::bus::Deliveries>) {
     let batch = next(queue).await;
     ack(queue, batch).await;

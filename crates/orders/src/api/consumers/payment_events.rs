@@ -9,8 +9,11 @@ use observability::logs::error_chain;
 use crate::application::Ordering;
 
 /// The queue of this consumer group.
+pub const QUEUE: &str = "orders.events";
+
+/// The queue and what goes into it.
 pub fn subscription() -> Subscription {
-    Subscription::new("orders.events", &[event_type::PAYMENT_CAPTURED, event_type::PAYMENT_DECLINED])
+    Subscription::new(QUEUE, &[event_type::PAYMENT_CAPTURED, event_type::PAYMENT_DECLINED])
 }
 
 /// Hands payment events to the use case. It is idempotent by itself: what waits for nothing is left alone.

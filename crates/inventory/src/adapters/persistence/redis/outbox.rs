@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use contracts::Event;
 use futures::StreamExt as _;
 use messaging::outbox::{OutboxError, OutboxSource};
-use redis::{RedisError, pipe};
+use messaging::outbox_status::{OutboxStatus, OutboxStatusSource, Unpublished};
+use redis::{RedisError, cmd, pipe};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
@@ -89,6 +90,25 @@ impl OutboxSource for RedisOutbox {
 
     async fn appended(&self) {
         self.journal.appended.notified().await;
+    }
+}
+
+#[async_trait]
+impl OutboxStatusSource for RedisOutbox {
+    async fn status(&self) -> Result<OutboxStatus, OutboxError> {
+        let keys = &self.journal.keys;
+        let mut ask = pipe();
+        ask.atomic().cmd("ZCARD").arg(keys.outbox()).cmd("ZRANGE").arg(keys.outbox()).arg(0).arg(0).arg("WITHSCORES");
+        let (depth, oldest): (u64, Vec<(String, f64)>) =
+            self.journal.connection.pipeline(&ask).await.map_err(unavailable)?;
+        let oldest = oldest.first().map(|(body, position)| Unpublished::read(*position as i64, body)).transpose()?;
+        // An entry's id is its position; what stands before the oldest that waits has been published.
+        let last = oldest.as_ref().map_or_else(|| "+".to_owned(), |oldest| format!("({}-0", oldest.position));
+        let newest = cmd("XREVRANGE").arg(keys.events()).arg(last).arg("-").arg("COUNT").arg(1).to_owned();
+        let newest: Vec<(String, Vec<String>)> = self.journal.connection.command(&newest).await.map_err(unavailable)?;
+        let position = |id: &str| id.split('-').next().and_then(|position| position.parse().ok());
+        let published_to = newest.first().and_then(|(id, _)| position(id));
+        Ok(OutboxStatus { depth, oldest, published_to })
     }
 }
 

@@ -1,7 +1,10 @@
 //! The embedded broker: durable queues in one SQLite file, for one process.
 //!
 //! A publish is one transaction over all queues it reaches; a settlement is one transaction over all deliveries of a
-//! batch. Which messages are in work is known only in memory: after a crash they are simply ready again.
+//! batch. Which messages are in work is known only in memory: after a crash they are simply ready again. The queue of one
+//! instance ([`Audience::Instance`]) is in memory as a whole: it ends with the process as the instance does.
+
+mod dead_letters;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,30 +16,46 @@ use rusqlite::Connection;
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 use tokio::sync::Notify;
 
-use crate::bus::{BusError, Deliveries, Delivery, EventBus, Subscription, Verdict};
+use crate::bus::{Audience, BusError, Deliveries, Delivery, EventBus, Subscription, Verdict};
 use crate::connect::ConnectError;
+use crate::mailbox::Mailboxes;
 use crate::routing;
 
-const SCHEMA: &[Migration] = &[Migration {
-    component: "broker",
-    version: 1,
-    sql: "
-        CREATE TABLE bindings (
-            queue   TEXT NOT NULL,
-            pattern TEXT NOT NULL,
-            PRIMARY KEY (queue, pattern)
-        ) STRICT, WITHOUT ROWID;
-        CREATE TABLE messages (
-            id           INTEGER PRIMARY KEY AUTOINCREMENT,
-            queue        TEXT NOT NULL,
-            body         TEXT NOT NULL,
-            attempts     INTEGER NOT NULL DEFAULT 0,
-            available_at INTEGER NOT NULL,
-            last_error   TEXT
-        ) STRICT;
-        CREATE INDEX messages_by_queue ON messages (queue, available_at, id);
-    ",
-}];
+pub use dead_letters::SqliteDeadLetters;
+
+const SCHEMA: &[Migration] = &[
+    Migration {
+        component: "broker",
+        version: 1,
+        sql: "
+            CREATE TABLE bindings (
+                queue   TEXT NOT NULL,
+                pattern TEXT NOT NULL,
+                PRIMARY KEY (queue, pattern)
+            ) STRICT, WITHOUT ROWID;
+            CREATE TABLE messages (
+                id           INTEGER PRIMARY KEY AUTOINCREMENT,
+                queue        TEXT NOT NULL,
+                body         TEXT NOT NULL,
+                attempts     INTEGER NOT NULL DEFAULT 0,
+                available_at INTEGER NOT NULL,
+                last_error   TEXT
+            ) STRICT;
+            CREATE INDEX messages_by_queue ON messages (queue, available_at, id);
+        ",
+    },
+    Migration {
+        component: "broker",
+        version: 2,
+        // Gateways have queues of their own now; nobody would ever empty the one they shared.
+        sql: "
+            ALTER TABLE messages ADD COLUMN first_failed_at INTEGER;
+            ALTER TABLE messages ADD COLUMN last_failed_at INTEGER;
+            DELETE FROM bindings WHERE queue = 'gateway.realtime';
+            DELETE FROM messages WHERE queue IN ('gateway.realtime', 'gateway.realtime.dead');
+        ",
+    },
+];
 
 /// Longest sleep of a consumer that has nothing to do but wait for a delayed message.
 const MAX_SLEEP: Duration = Duration::from_mins(1);
@@ -51,6 +70,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     queues: Mutex<HashMap<String, Arc<Queue>>>,
     bindings: Mutex<Vec<(String, String)>>,
+    mailboxes: Mailboxes,
 }
 
 /// What the process knows of a queue.
@@ -88,7 +108,13 @@ impl SqliteBus {
         let database = open_database(url)?;
         let bindings = database.read(read_bindings).await?;
         Ok(Self {
-            shared: Arc::new(Shared { database, clock, queues: Mutex::default(), bindings: Mutex::new(bindings) }),
+            shared: Arc::new(Shared {
+                database,
+                clock,
+                queues: Mutex::default(),
+                bindings: Mutex::new(bindings),
+                mailboxes: Mailboxes::default(),
+            }),
         })
     }
 }
@@ -121,6 +147,7 @@ impl EventBus for SqliteBus {
             }
         }
         if copies.is_empty() {
+            self.shared.mailboxes.put(events);
             return Ok(());
         }
         let now = self.shared.clock.now().unix_ms();
@@ -136,6 +163,7 @@ impl EventBus for SqliteBus {
             })
             .await
             .map_err(unavailable)?;
+        self.shared.mailboxes.put(events);
         for queue in reached {
             self.shared.queue(&queue).arrived.notify_one();
         }
@@ -143,6 +171,9 @@ impl EventBus for SqliteBus {
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Deliveries>, BusError> {
+        if subscription.audience == Audience::Instance {
+            return Ok(Box::new(self.shared.mailboxes.open(subscription)));
+        }
         let (queue, patterns) = (subscription.queue.clone(), subscription.bindings.clone());
         let bindings = self
             .shared
@@ -257,7 +288,7 @@ impl Deliveries for SqliteDeliveries {
     async fn settle(&mut self, verdicts: Vec<(Delivery, Verdict)>) -> Result<(), BusError> {
         let tags: Vec<i64> = verdicts.iter().map(|(delivery, _)| delivery.tag).collect();
         let now = self.shared.clock.now().unix_ms();
-        let dead_queue = format!("{}.dead", self.subscription.queue);
+        let dead_queue = crate::dead_letters::dead_queue(&self.subscription.queue);
         let dead_letters = self.shared.queue(&dead_queue);
         let delays = self.subscription.retry.delays.clone();
         let result = self
@@ -267,10 +298,13 @@ impl Deliveries for SqliteDeliveries {
                 let mut buried = 0;
                 let mut delete = connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?;
                 let mut delay = connection.prepare_cached(
-                    "UPDATE messages SET attempts = ?2, available_at = ?3, last_error = ?4 WHERE id = ?1",
+                    "UPDATE messages SET attempts = ?2, available_at = ?3, last_error = ?4,
+                         first_failed_at = coalesce(first_failed_at, ?5), last_failed_at = ?5 WHERE id = ?1",
                 )?;
-                let mut bury = connection
-                    .prepare_cached("UPDATE messages SET attempts = ?2, queue = ?3, last_error = ?4 WHERE id = ?1")?;
+                let mut bury = connection.prepare_cached(
+                    "UPDATE messages SET attempts = ?2, queue = ?3, last_error = ?4,
+                         first_failed_at = coalesce(first_failed_at, ?5), last_failed_at = ?5 WHERE id = ?1",
+                )?;
                 for (delivery, verdict) in verdicts {
                     let (tag, attempt) = (delivery.tag, delivery.attempt);
                     match verdict {
@@ -279,11 +313,11 @@ impl Deliveries for SqliteDeliveries {
                         }
                         Verdict::Retry(why) => match delays.get(attempt as usize - 1) {
                             Some(wait) => {
-                                delay.execute((tag, attempt, now + wait.as_millis() as i64, why))?;
+                                delay.execute((tag, attempt, now + wait.as_millis() as i64, why, now))?;
                             }
-                            None => buried += bury.execute((tag, attempt, &dead_queue, why))?,
+                            None => buried += bury.execute((tag, attempt, &dead_queue, why, now))?,
                         },
-                        Verdict::Dead(why) => buried += bury.execute((tag, attempt, &dead_queue, why))?,
+                        Verdict::Dead(why) => buried += bury.execute((tag, attempt, &dead_queue, why, now))?,
                     }
                 }
                 Ok(buried)
