@@ -6,6 +6,7 @@
 //! - [`platform`]: what a composition root is given; [`service`]: what it returns; [`host`]: what runs it;
 //! - [`process`], [`lone`]: what every process reads, and the `main` of a service that runs alone;
 //! - [`internal_http`]: health, metrics and log level on the port that only operators reach;
+//! - [`store_url`]: what to say of a store address that no adapter answers to;
 //! - [`backoff`]: waits that grow, with jitter.
 
 pub mod auth;
@@ -18,6 +19,7 @@ pub mod platform;
 pub mod process;
 pub mod service;
 pub mod settings;
+pub mod store_url;
 
 pub use platform::Platform;
 pub use service::{BackgroundTask, Service};

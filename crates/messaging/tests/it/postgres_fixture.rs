@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// A schema of its own, dropped with everything in it when the test ends, however it ends.
+/// A schema of its own, dropped with its neighbour of the payment sandbox and everything in it when the test ends, however it ends.
 pub(crate) struct Schema {
     server: String,
     name: String,
@@ -23,6 +23,12 @@ impl Schema {
         let schema = Self { server, name: format!("test_{}", Uuid::new_v4().simple()) };
         schema.as_operator(&format!("CREATE SCHEMA {}", schema.name)).await;
         schema
+    }
+
+    /// Its name.
+    #[allow(dead_code, reason = "some of the crates that include this file have no use for it")]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The address of the schema.
@@ -65,7 +71,7 @@ impl Drop for Schema {
         let sql = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_class ON pg_class.oid = relation
              WHERE relnamespace = '{name}'::regnamespace AND pid <> pg_backend_pid();
-             DROP SCHEMA {name} CASCADE",
+             DROP SCHEMA {name} CASCADE; DROP SCHEMA IF EXISTS {name}_sandbox CASCADE",
             name = self.name
         );
         let server = self.server.clone();

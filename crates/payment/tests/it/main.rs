@@ -14,4 +14,6 @@ mod reconcile;
 mod refund;
 mod repository_contract;
 mod running_service;
+#[cfg(feature = "postgres")]
+mod two_replicas_on_postgres;
 mod world;
