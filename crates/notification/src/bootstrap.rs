@@ -8,6 +8,7 @@ use messaging::outbox::OutboxSource;
 use messaging::{BusError, Consumer, EventBus, EventHandler};
 use observability::HealthCheck;
 use service_kit::platform::UnknownNeighbour;
+use service_kit::store_url::{UnknownEngine, scheme};
 use service_kit::{BackgroundTask, Platform, Service};
 use sqlite::SqliteUrl;
 use tokio_util::sync::CancellationToken;
@@ -34,12 +35,9 @@ use crate::settings::{EmailUrl, Settings};
 /// Why the service could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// The store is of an engine that this build has no driver for.
-    #[error("{}: this build has no driver for {scheme}:// stores; it has {ENGINES}", Settings::DATABASE_URL)]
-    NotCompiledIn {
-        /// The scheme asked for.
-        scheme: String,
-    },
+    /// An engine that there is no adapter for.
+    #[error(transparent)]
+    UnknownEngine(#[from] UnknownEngine),
     /// The address of the store is malformed.
     #[error("{} is not valid", Settings::DATABASE_URL)]
     InvalidUrl(#[source] sqlite::url::InvalidSqliteUrl),
@@ -64,7 +62,7 @@ pub enum BootstrapError {
 
 /// The stores that this build can use.
 const ENGINES: &str =
-    if cfg!(feature = "mongodb") { "sqlite://<file> and mongodb://<hosts>/<database>" } else { "sqlite://<file>" };
+    if cfg!(feature = "mongodb") { "sqlite://<file> or mongodb://<hosts>/<database>" } else { "sqlite://<file>" };
 
 /// The store's ports, and what of it runs beside the calls.
 struct Stores {
@@ -143,11 +141,11 @@ async fn open_stores(
     platform: &Platform,
     bus: &Arc<dyn EventBus>,
 ) -> Result<Stores, BootstrapError> {
-    match settings.database_url.split_once("://") {
+    match scheme(&settings.database_url) {
+        Some("sqlite") => open_sqlite(settings, platform, bus),
         #[cfg(feature = "mongodb")]
-        Some(("mongodb", _)) => open_mongo(settings, platform, bus).await,
-        Some((scheme, _)) if scheme != "sqlite" => Err(BootstrapError::NotCompiledIn { scheme: scheme.to_owned() }),
-        _ => open_sqlite(settings, platform, bus),
+        Some("mongodb") => open_mongo(settings, platform, bus).await,
+        _ => Err(UnknownEngine::new(Settings::DATABASE_URL, &settings.database_url, ENGINES).into()),
     }
 }
 

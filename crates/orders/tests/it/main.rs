@@ -12,3 +12,5 @@ mod postgres;
 #[cfg(feature = "postgres")]
 #[path = "../../../messaging/tests/it/postgres_fixture.rs"]
 mod postgres_fixture;
+#[cfg(feature = "postgres")]
+mod two_replicas_on_postgres;
