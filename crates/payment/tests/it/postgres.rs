@@ -12,7 +12,7 @@ use payment::application::ports::{PaymentRepository, RepositoryError};
 use tempfile::TempDir;
 
 use crate::grpc::{listen, next_event};
-use crate::postgres_fixture::{Door, Schema};
+use crate::postgres_fixture::Schema;
 use crate::repository_contract::{capture, captured, opened};
 use crate::running_service::{Running, charge_request, settings};
 use crate::world::start_of_time;
@@ -56,14 +56,14 @@ async fn a_row_that_makes_no_sense_is_named() {
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn an_outage_is_unavailable_and_a_capture_after_it_is_written_and_told_once() {
     let schema = Schema::create().await;
-    let mut door = Door::before(&schema).await;
+    let mut door = schema.door().await;
     let repository = open(&schema.url_through(&door)).await;
     let payment = opened(&repository).await;
     let change = capture(&payment);
-    door.shut();
+    door.cut().await.unwrap();
     let refused = repository.save(change.clone()).await.unwrap_err();
     assert!(matches!(refused, RepositoryError::Unavailable(_)), "{refused:?}");
-    door.open().await;
+    door.restore().await.unwrap();
     repository.save(change.clone()).await.unwrap();
     let again = repository.save(change.clone()).await.unwrap_err();
     assert!(matches!(again, RepositoryError::Conflict), "{again:?}");
@@ -76,8 +76,8 @@ async fn an_outage_is_unavailable_and_a_capture_after_it_is_written_and_told_onc
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn the_service_is_not_ready_until_its_database_is_there_and_then_charges_and_tells() {
     let schema = Schema::create().await;
-    let mut door = Door::before(&schema).await;
-    door.shut();
+    let mut door = schema.door().await;
+    door.cut().await.unwrap();
     let folder = TempDir::new().unwrap();
     let mut settings = settings(folder.path());
     settings.database_url = schema.url_through(&door);
@@ -85,7 +85,7 @@ async fn the_service_is_not_ready_until_its_database_is_there_and_then_charges_a
     assert!(!running.health.ready().await.serving);
     let refused = running.charge(charge_request("card_ok")).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
-    door.open().await;
+    door.restore().await.unwrap();
     let ready = async {
         while !running.health.ready().await.serving {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -115,9 +115,9 @@ async fn replicas_that_start_at_once_agree_on_the_schemas() {
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn a_health_check_says_why_the_server_can_not_be_reached_and_in_time() {
     let schema = Schema::create().await;
-    let mut door = Door::before(&schema).await;
+    let mut door = schema.door().await;
     let repository = open(&schema.url_through(&door)).await;
-    door.shut();
+    door.cut().await.unwrap();
     let mut whys = Vec::new();
     while !whys.last().is_some_and(|why: &String| why.contains("refused")) {
         // As long as a health check may take.
