@@ -29,12 +29,16 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::builders::{START, new_order, new_user};
+use crate::two_replicas::{
+    each_email_is_sent_by_one_of_them, what_one_had_claimed_when_it_died_is_sent_by_the_other_when_the_lease_is_over,
+};
 
 pub(crate) trait Store:
     InboxRepository + PreferenceRepository + ContactRepository + EmailQueue + Housekeeping
 {
 }
 impl Store for SqliteStore {}
+impl Store for crate::memory::InMemoryStore {}
 #[cfg(feature = "mongodb")]
 impl Store for notification::adapters::persistence::mongo::MongoStore {}
 
@@ -61,6 +65,11 @@ async fn sqlite() -> Fixture {
 }
 
 impl Fixture {
+    /// The store.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
     /// A store, relayed to a bus of its own; what it owns is dropped at the end.
     pub(crate) async fn of(
         store: impl Store + 'static,
@@ -111,10 +120,13 @@ macro_rules! every_case {
             an_email_that_was_claimed_by_someone_who_died_is_due_again_when_the_lease_ends
             of_many_claiming_at_once_each_email_is_given_to_one
             what_is_old_and_done_is_forgotten_without_notifying_again
+            each_email_is_sent_by_one_of_them
+            what_one_had_claimed_when_it_died_is_sent_by_the_other_when_the_lease_is_over
         }
     };
 }
 
+every_case!(memory, crate::memory::fixture(), cfg(test));
 every_case!(sqlite, super::sqlite(), cfg(test));
 #[cfg(feature = "mongodb")]
 every_case!(mongo, crate::mongo_store::fixture(), ignore = "needs SOUK_TEST_MONGODB_URL");
@@ -145,7 +157,7 @@ async fn record(store: &dyn Store, change: OrderChange) -> Recorded {
 }
 
 /// Gives the user `count` notifications, each of an order of its own, in inbox positions 2, 4, 6…
-async fn notify(store: &dyn Store, user_id: UserId, count: u64) {
+pub(crate) async fn notify(store: &dyn Store, user_id: UserId, count: u64) {
     for _ in 0..count {
         record(store, change(user_id, new_order(), CONFIRMED, 1)).await;
     }

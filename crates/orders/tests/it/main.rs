@@ -7,6 +7,7 @@ mod contract;
 mod faults;
 mod grpc;
 mod helpers;
+mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]

@@ -4,6 +4,7 @@
 mod charge;
 mod flaky_provider;
 mod grpc;
+mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]

@@ -10,14 +10,20 @@ mod sessions;
 mod signing_keys;
 mod users;
 
+use std::time::Duration;
+
 use messaging::mongo::{
-    CollectionPlan, InvalidMongoUrl, MongoDatabase, MongoOutbox, caseless, index, partial_index, unique_index,
+    CollectionPlan, InvalidMongoUrl, MongoDatabase, MongoOutbox, caseless, expiring_index, index, partial_index,
+    unique_index,
 };
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 
 use documents::{KeyDocument, RevocationDocument, SessionDocument, TokenDocument, UserDocument};
 
+/// How long after its end the server itself deletes a revocation, should housekeeping not have done so. Sessions are left to
+/// housekeeping alone: their tokens go with them.
+const REVOCATIONS_KEPT: Duration = Duration::from_hours(24);
 /// The database, if the address names none.
 const DEFAULT_NAME: &str = "users";
 
@@ -43,7 +49,13 @@ fn plan() -> Vec<CollectionPlan> {
             [index("sessions_by_user", doc! { "user_id": 1 }), index("sessions_by_end", doc! { "expires_at": 1 })],
         ),
         CollectionPlan::new(REFRESH_TOKENS, [index("refresh_tokens_by_session", doc! { "session_id": 1 })]),
-        CollectionPlan::new(REVOCATIONS, [index("revocations_by_end", doc! { "expires_at": 1, "_id": 1 })]),
+        CollectionPlan::new(
+            REVOCATIONS,
+            [
+                index("revocations_by_end", doc! { "expires_at": 1, "_id": 1 }),
+                expiring_index("revocations_over", "expires_at", REVOCATIONS_KEPT),
+            ],
+        ),
         CollectionPlan::new(SIGNING_KEYS, []),
         CollectionPlan::new(LOCKS, []),
     ]
