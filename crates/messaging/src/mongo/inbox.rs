@@ -1,20 +1,16 @@
 //! Deduplication of deliveries: the event's id is recorded in the transaction of its effect.
 
-use std::time::Duration;
-
 use contracts::Timestamp;
 use mongodb::ClientSession;
 use mongodb::bson::{DateTime, Document, doc};
 use uuid::Uuid;
 
-use super::{CollectionPlan, MongoDatabase, MongoError, expiring_index};
+use super::{CollectionPlan, MongoDatabase, MongoError, index};
 
 const USED: &str = "consumed_events";
-/// Longer than any service keeps them by its own clock ([`forget`]), and that longer than any redelivery.
-const KEPT_AT_MOST: Duration = Duration::from_hours(60 * 24);
 
 pub(super) fn plan() -> CollectionPlan {
-    CollectionPlan::new(USED, [expiring_index("consumed_events_over", "consumed_at", KEPT_AT_MOST)])
+    CollectionPlan::new(USED, [index("consumed_events_by_age", doc! { "consumed_at": 1 })])
 }
 
 fn key(consumer: &str, event_id: Uuid) -> Document {

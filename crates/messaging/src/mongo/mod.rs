@@ -18,6 +18,6 @@ mod writing;
 
 pub use database::{InvalidMongoUrl, MongoDatabase};
 pub use error::{MongoError, Retryable};
-pub use outbox::MongoOutbox;
-pub use schema::{CollectionPlan, caseless, expiring_index, index, partial_index, unique_index};
+pub use outbox::{MongoOutbox, backlog};
+pub use schema::{CollectionPlan, caseless, index, partial_index, unique_index};
 pub use writing::Writing;

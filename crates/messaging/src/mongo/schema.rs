@@ -1,9 +1,7 @@
 //! Collections and indexes as a service plans them.
 
-use std::time::Duration;
-
 use mongodb::IndexModel;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::Document;
 use mongodb::options::{Collation, CollationStrength, IndexOptions};
 
 /// A collection with its indexes; `_id` has one of its own.
@@ -36,13 +34,6 @@ pub fn index(name: &str, keys: Document) -> IndexModel {
 pub fn unique_index(name: &str, keys: Document, collation: Option<Collation>) -> IndexModel {
     let options = IndexOptions::builder().name(name.to_owned()).unique(true).collation(collation).build();
     IndexModel::builder().keys(keys).options(options).build()
-}
-
-/// An index by which the server itself deletes documents, `after` the moment in `field`, by its own clock: a second line
-/// behind what the service deletes by its own.
-pub fn expiring_index(name: &str, field: &str, after: Duration) -> IndexModel {
-    let options = IndexOptions::builder().name(name.to_owned()).expire_after(after).build();
-    IndexModel::builder().keys(doc! { field: 1 }).options(options).build()
 }
 
 /// An index of those documents alone that the filter fits.

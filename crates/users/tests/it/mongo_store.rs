@@ -31,21 +31,22 @@ pub(crate) async fn stores() -> Stores {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SOUK_TEST_MONGODB_URL"]
-async fn the_indexes_that_hold_what_must_be_unique_and_forget_what_is_over_are_there() {
+async fn the_indexes_that_hold_what_must_be_unique_and_find_what_is_over_are_there() {
     let owned = TestDatabase::new();
     MongoStore::open(&owned.url()).await.unwrap().ping().await.unwrap();
     let database = owned.open().await;
-    for (collection, name, unique, expires) in [
-        ("users", "users_by_email", true, false),
-        ("revocations", "revocations_over", false, true),
-        ("consumed_events", "consumed_events_over", false, true),
+    for (collection, name, unique) in [
+        ("users", "users_by_email", true),
+        ("sessions", "sessions_by_end", false),
+        ("revocations", "revocations_by_end", false),
+        ("consumed_events", "consumed_events_by_age", false),
     ] {
         let indexes: Vec<_> =
             database.collection::<Document>(collection).list_indexes().await.unwrap().try_collect().await.unwrap();
         let found = indexes.iter().filter_map(|index| index.options.as_ref());
         let index = found.filter(|index| index.name.as_deref() == Some(name)).next_back();
         let index = index.unwrap_or_else(|| panic!("{collection} has no {name}"));
-        assert_eq!((index.unique.unwrap_or(false), index.expire_after.is_some()), (unique, expires), "{name}");
+        assert_eq!(index.unique.unwrap_or(false), unique, "{name}");
     }
 }
 

@@ -3,6 +3,7 @@
 //! Whatever depends on a user's roles, ban or sessions writes the user's document first, be it only its `lock`: in
 //! snapshots alone, a session could begin beside the ban that should have ended it.
 
+mod audit;
 mod documents;
 mod effects;
 mod error;
@@ -10,20 +11,15 @@ mod sessions;
 mod signing_keys;
 mod users;
 
-use std::time::Duration;
-
 use messaging::mongo::{
-    CollectionPlan, InvalidMongoUrl, MongoDatabase, MongoOutbox, caseless, expiring_index, index, partial_index,
-    unique_index,
+    CollectionPlan, InvalidMongoUrl, MongoDatabase, MongoOutbox, caseless, index, partial_index, unique_index,
 };
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 
+pub use audit::MongoUserAudit;
 use documents::{KeyDocument, RevocationDocument, SessionDocument, TokenDocument, UserDocument};
 
-/// How long after its end the server itself deletes a revocation, should housekeeping not have done so. Sessions are left to
-/// housekeeping alone: their tokens go with them.
-const REVOCATIONS_KEPT: Duration = Duration::from_hours(24);
 /// The database, if the address names none.
 const DEFAULT_NAME: &str = "users";
 
@@ -49,13 +45,7 @@ fn plan() -> Vec<CollectionPlan> {
             [index("sessions_by_user", doc! { "user_id": 1 }), index("sessions_by_end", doc! { "expires_at": 1 })],
         ),
         CollectionPlan::new(REFRESH_TOKENS, [index("refresh_tokens_by_session", doc! { "session_id": 1 })]),
-        CollectionPlan::new(
-            REVOCATIONS,
-            [
-                index("revocations_by_end", doc! { "expires_at": 1, "_id": 1 }),
-                expiring_index("revocations_over", "expires_at", REVOCATIONS_KEPT),
-            ],
-        ),
+        CollectionPlan::new(REVOCATIONS, [index("revocations_by_end", doc! { "expires_at": 1, "_id": 1 })]),
         CollectionPlan::new(SIGNING_KEYS, []),
         CollectionPlan::new(LOCKS, []),
     ]
