@@ -3,8 +3,10 @@
 //! - [`grpc`]: clients and servers generated from `proto/souk/*/v1`;
 //! - [`event`], [`event_data`]: CloudEvents as they travel on the bus;
 //! - [`refusal`]: every reason a service may give for saying no, with its gRPC code, HTTP status and advice;
+//! - [`audit`]: how an audit across stores pages through each;
 //! - [`money`], [`ids`], [`values`], [`timestamp`]: values parsed once, shared by all services.
 
+pub mod audit;
 pub mod event;
 pub mod event_data;
 pub mod grpc;

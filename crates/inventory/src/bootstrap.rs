@@ -14,6 +14,8 @@ use sqlite::{OpenError, SqliteUrl};
 use tonic::service::Routes;
 
 #[cfg(feature = "redis")]
+use crate::adapters::clients::orders::GrpcOrderLog;
+#[cfg(feature = "redis")]
 use crate::adapters::persistence::redis::{self, RedisStore, RedisUrl};
 use crate::adapters::persistence::sqlite::SqliteStore;
 use crate::api::grpc::InventoryGrpc;
@@ -21,6 +23,10 @@ use crate::api::sweeper;
 use crate::application::Inventory;
 use crate::application::ports::{CatalogueRepository, ReservationRepository};
 use crate::settings::{DATABASE_URL, Settings};
+
+mod audit;
+
+pub use audit::audit;
 
 /// The service's name.
 pub const NAME: &str = "inventory";
@@ -53,6 +59,15 @@ pub enum BootstrapError {
     #[cfg(feature = "redis")]
     #[error("the inventory's Redis could not be used")]
     OpenRedis(#[source] redis::OpenError),
+    /// Who says what a Redis forgot is not known.
+    #[cfg(feature = "redis")]
+    #[error("what a Redis forgets can't be restored")]
+    Orders(#[source] UnknownNeighbour),
+    /// A store that is for tests.
+    #[error(
+        "{DATABASE_URL} is memory://: what is kept in memory is gone with the process, so it is for tests alone; use {ENGINES}"
+    )]
+    InMemory,
     /// Who verifies users' tokens is not known.
     #[error("users' tokens could not be verified")]
     Users(#[source] UnknownNeighbour),
@@ -134,7 +149,10 @@ fn open_sqlite(url: &SqliteUrl, platform: &Platform, bus: &Arc<dyn EventBus>) ->
 
 #[cfg(feature = "redis")]
 fn open_redis(url: &RedisUrl, platform: &Platform, bus: &Arc<dyn EventBus>) -> Result<Store, BootstrapError> {
-    let store = RedisStore::open(url, Arc::clone(&platform.ids)).map_err(BootstrapError::OpenRedis)?;
+    let channel = platform.channel(&platform.identity(NAME), "orders").map_err(BootstrapError::Orders)?;
+    let (orders, ids) = (Arc::new(GrpcOrderLog::new(channel)), Arc::clone(&platform.ids));
+    let (store, upkeep) =
+        RedisStore::guarded(url, ids, orders, Arc::clone(&platform.clock)).map_err(BootstrapError::OpenRedis)?;
     tracing::info!(engine = "redis", %url, "store opened");
     let database = store.ping();
     let (outbox, bus, stop) = (store.outbox.clone(), Arc::clone(bus), platform.stop.clone());
@@ -145,7 +163,7 @@ fn open_redis(url: &RedisUrl, platform: &Platform, bus: &Arc<dyn EventBus>) -> R
         let (outbox, stop) = (outbox.clone(), stop.clone());
         async move { outbox.listen(&stop).await }
     });
-    let (upkeep, stop) = (Arc::new(store.upkeep), platform.stop.clone());
+    let (upkeep, stop) = (Arc::new(upkeep), platform.stop.clone());
     let upkeep = BackgroundTask::new("inventory.upkeep", move || {
         let (upkeep, stop) = (Arc::clone(&upkeep), stop.clone());
         async move { upkeep.run(&stop).await }
@@ -173,6 +191,7 @@ fn database_url(url: &str) -> Result<DatabaseUrl, BootstrapError> {
         Some(("sqlite", _)) | None => url.parse().map(DatabaseUrl::Sqlite).map_err(BootstrapError::InvalidUrl),
         #[cfg(feature = "redis")]
         Some(("redis", _)) => url.parse().map(DatabaseUrl::Redis).map_err(BootstrapError::InvalidRedisUrl),
+        Some(("memory", _)) => Err(BootstrapError::InMemory),
         Some((scheme, _)) => Err(BootstrapError::NotCompiledIn { scheme: scheme.to_owned() }),
     }
 }
@@ -187,6 +206,12 @@ mod tests {
         let refused = database_url("mongodb://localhost").unwrap_err().to_string();
         assert!(refused.contains(DATABASE_URL) && refused.contains("mongodb://"), "{refused}");
         assert!(matches!(database_url("inventory.db"), Err(BootstrapError::InvalidUrl(_))));
+    }
+
+    #[test]
+    fn a_store_in_memory_is_refused_and_told_why() {
+        let refused = database_url("memory://").unwrap_err().to_string();
+        assert!(refused.contains(DATABASE_URL) && refused.contains("tests alone"), "{refused}");
     }
 
     #[cfg(not(feature = "redis"))]

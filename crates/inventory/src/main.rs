@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         name: "inventory",
         about: "catalogue, stock and reservations",
         grpc_port: Some(50053),
-        needs: &["users"],
+        needs: &["users", "orders"],
     };
     lone::main(
         service,

@@ -8,6 +8,7 @@
 //! - [`consumer`]: the loop that every consumer group runs;
 //! - `postgres` (with the feature of that name): pool, migrations, outbox and inbox of services on PostgreSQL;
 //! - `mongo` (feature `mongodb`): outbox and inbox of services on MongoDB;
+//! - [`queue_audit`]: what waits in the queues, for audits; nothing is taken out;
 //! - [`connect`]: the scheme of `SOUK_BROKER_URL` picks the adapter.
 //!
 //! Source: docs/adr/0002-sqlite-as-embedded-store-and-broker.md, docs/adr/0004-event-log-and-outbox.md,
@@ -24,6 +25,7 @@ pub mod mongo;
 pub mod outbox;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod queue_audit;
 pub mod relay;
 pub mod routing;
 pub mod sqlite_bus;

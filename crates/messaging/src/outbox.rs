@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::Event;
-use rusqlite::Connection;
+use contracts::audit::Backlog;
+use rusqlite::{Connection, OptionalExtension as _};
 use sqlite::{Database, Migration, StoreError};
 use tokio::sync::Notify;
 
@@ -133,4 +134,21 @@ pub fn append(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
         .execute((event.id.to_string(), &event.event_type, &event.subject, event.aggregateversion as i64, body))?;
     connection.prepare_cached("INSERT INTO outbox VALUES (?1)")?.execute([connection.last_insert_rowid()])?;
     Ok(())
+}
+
+/// What waits to be published, for audits.
+///
+/// # Errors
+/// What SQLite said; or an event in the log is none.
+pub fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
+    let waiting: i64 = connection.prepare_cached("SELECT count(*) FROM outbox")?.query_row([], |row| row.get(0))?;
+    let oldest: Option<String> = connection
+        .prepare_cached("SELECT body FROM events WHERE position = (SELECT min(position) FROM outbox)")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let oldest: Option<Event> = oldest
+        .map(|body| serde_json::from_str(&body))
+        .transpose()
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error)))?;
+    Ok(Backlog { waiting: waiting.unsigned_abs(), oldest_at: oldest.map(|event| event.time) })
 }

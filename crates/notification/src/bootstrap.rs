@@ -32,6 +32,10 @@ use crate::application::record_order_event::RecordOrderEvent;
 use crate::application::record_user::RecordUser;
 use crate::settings::{EmailUrl, Settings};
 
+mod audit;
+
+pub use audit::audit;
+
 /// Why the service could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {

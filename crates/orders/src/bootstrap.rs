@@ -17,8 +17,10 @@ use crate::api::grpc::OrdersApi;
 use crate::application::Ordering;
 use crate::settings::Settings;
 
+mod audit;
 mod store;
 
+pub use audit::audit;
 pub use store::StoreUnusable;
 
 /// Why the service could not be put together.

@@ -23,9 +23,11 @@ use crate::application::refund::RefundPayment;
 use crate::application::wake::WakeSignal;
 use crate::settings::{DATABASE_URL, PROVIDER, SANDBOX_URL, Settings};
 
+mod audit;
 mod provider;
 mod store;
 
+pub use audit::{audit, sandbox_audit};
 use provider::Provider;
 use store::StartRelay;
 

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Demo(DemoOptions),
     /// Show the settings that hold, where each came from, secrets masked
     Config(ConfigOptions),
+    /// Audit all stores against each other, changing nothing; exit code 1 if anything disagrees
+    Reconcile(ReconcileOptions),
 }
 
 /// Where the settings and the data are.
@@ -82,6 +84,49 @@ pub(crate) struct ConfigOptions {
     /// Also tell what each setting is for
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReconcileOptions {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// What every store says of this order, and what of it disagrees
+    #[arg(long, value_name = "ID", conflicts_with = "since")]
+    pub(crate) order: Option<uuid::Uuid>,
+    /// Only orders placed since then: 30m, 12h, 7d, or a time such as 2026-01-31T08:00:00Z
+    #[arg(long, value_parser = parse_since, value_name = "WHEN")]
+    pub(crate) since: Option<Since>,
+    /// Seconds for which an order that changed counts as in progress and is not judged
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(crate) grace: u32,
+    /// Seconds after which what is under way counts as stuck
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub(crate) stuck: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How far back to look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Since {
+    /// Until so long ago.
+    Ago(std::time::Duration),
+    /// Until then.
+    At(contracts::Timestamp),
+}
+
+fn parse_since(text: &str) -> Result<Since, String> {
+    if let Ok(moment) = contracts::Timestamp::parse(text) {
+        return Ok(Since::At(moment));
+    }
+    let ago = || {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let unit_s: u64 = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)].iter().find(|(name, _)| *name == unit)?.1;
+        number.parse::<u64>().ok()?.checked_mul(unit_s).filter(|seconds| *seconds < 1 << 40)
+    };
+    let seconds = ago().ok_or_else(|| "give 30m, 12h, 7d, or a time such as 2026-01-31T08:00:00Z".to_owned())?;
+    Ok(Since::Ago(std::time::Duration::from_secs(seconds)))
 }
 
 fn parse_host(text: &str) -> Result<IpAddr, String> {

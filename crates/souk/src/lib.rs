@@ -1,1 +1,3 @@
-//! Souk in one process, and the operator's command line.
+//! Souk in one process, and the operator's command line: what of it others may use as a library.
+
+pub mod reconcile;

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod data_dir;
 mod demo;
+mod reconcile_command;
 mod seed;
 mod settings;
 mod up;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
             Command::Seed(options) => seed::run(options).await,
             Command::Demo(options) => demo::run(options).await,
             Command::Config(options) => config::run(&options),
+            Command::Reconcile(options) => reconcile_command::run(options).await,
         }
     });
     match result {

@@ -5,15 +5,18 @@
 //!   itself. A write is answered after its transaction is on disk.
 //! - Readers beside it (WAL), pooled, on the blocking threads of the runtime.
 //! - `synchronous=FULL` unless [`Durability::Normal`] is asked for: what was answered survives a power cut.
+//! - [`ReadOnlyDatabase`] looks at a file that another process may be writing; it never changes it.
 //! - Migrations run at start, in order, each in a transaction of its own.
 //!
 //! Source: docs/adr/0002-sqlite-as-embedded-store-and-broker.md; <https://www.sqlite.org/wal.html>.
 
 pub mod database;
 pub mod migration;
+pub mod read_only;
 pub mod url;
 mod writer;
 
 pub use database::{Database, Durability, OpenError, StoreError};
 pub use migration::Migration;
+pub use read_only::ReadOnlyDatabase;
 pub use url::SqliteUrl;

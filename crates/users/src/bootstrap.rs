@@ -43,6 +43,10 @@ use crate::application::update_user::UpdateUser;
 use crate::domain::{KeySet, LoginThrottle};
 use crate::settings::{DATABASE_URL, Settings};
 
+mod audit;
+
+pub use audit::audit;
+
 /// The service's name.
 pub const NAME: &str = "users";
 /// Longest request: every field is short.

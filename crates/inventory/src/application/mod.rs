@@ -1,11 +1,13 @@
 //! Use cases, one per file, over the ports of [`ports`].
 
+pub mod audit;
 mod create_product;
 mod expiry_watch;
 mod get_reservation;
 mod hold_stock;
 pub mod ports;
 mod read_products;
+pub mod recover;
 mod release_expired;
 mod set_price;
 mod set_stock;

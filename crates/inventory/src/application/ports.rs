@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use contracts::ids::OrderId;
 use contracts::{Sku, Timestamp};
 
+use crate::domain::claim::Claim;
 use crate::domain::error::{CatalogueError, ReservationError};
+use crate::domain::lines::Lines;
 use crate::domain::product::{Product, ProductChange, ProductCommand};
 use crate::domain::reservation::{Reservation, ReservationCommand};
 use crate::domain::values::Tag;
@@ -102,6 +104,9 @@ pub trait ReservationRepository: Send + Sync {
 
     /// Decides ([`Reservation::decide`]), applies the effect on stock ([`crate::domain::stock::apply`]) and saves.
     /// Returns the reservation afterwards.
+    ///
+    /// Where the change says so, what is missing is first booked as found ([`crate::domain::stock::cover`]): as an entry of the
+    /// ledger of the kind `counted` whose reason begins with `uncovered: order` and names it, in the log, and in a metric.
     async fn apply(
         &self,
         order_id: OrderId,
@@ -115,4 +120,39 @@ pub trait ReservationRepository: Send + Sync {
 
     /// When the next hold runs out, or ran out; `None` when nothing is held.
     async fn next_expiry(&self) -> Result<Option<Timestamp>, RepositoryError>;
+}
+
+/// What an order wants of the stock, by the order log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderClaim {
+    /// Whose.
+    pub order_id: OrderId,
+    /// The position of the order's last event.
+    pub position: u64,
+    /// What it has a right to; `None` while its saga will still ask for what it needs.
+    pub claim: Option<Claim>,
+    /// What it bought.
+    pub lines: Lines,
+}
+
+/// Some orders.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ClaimPage {
+    /// In the order of their last events.
+    pub claims: Vec<OrderClaim>,
+    /// Whatever was to be asked of the inventory for orders whose last event is at or before this position, was asked
+    /// and answered before this was read; except for what transactions that were then under way may have added.
+    pub settled: u64,
+}
+
+/// Orders could not be read; repeating is right.
+#[derive(Debug, thiserror::Error)]
+#[error("what orders want could not be read")]
+pub struct OrderLogError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// The event log of orders, as far as it concerns the stock.
+#[async_trait]
+pub trait OrderLog: Send + Sync {
+    /// At most `limit` (up to 500) orders whose last event is after a position, each once; none when there are no more.
+    async fn claims(&self, after: u64, limit: usize) -> Result<ClaimPage, OrderLogError>;
 }

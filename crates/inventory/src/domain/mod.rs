@@ -5,8 +5,10 @@
 //! - [`stock`]: units on hand and reserved, and what a reservation does to them;
 //! - [`lines`]: what an order wants;
 //! - [`reservation`]: the state machine of an order's reservation;
+//! - [`claim`]: what an order has a right to by the order log, and the way back to it;
 //! - [`error`]: what the rules say no with.
 
+pub mod claim;
 pub mod error;
 pub mod lines;
 pub mod product;

@@ -6,6 +6,7 @@
 use contracts::Timestamp;
 use contracts::ids::OrderId;
 
+use super::claim::Claim;
 use super::error::ReservationError;
 use super::lines::{Line, Lines};
 use super::stock::StockEffect;
@@ -79,6 +80,16 @@ pub enum ReservationCommand {
     Release,
     /// Sold goods came back.
     Return,
+    /// Bring it to what the order log says, whatever the store forgot.
+    Restore {
+        /// What the order has a right to.
+        claim: Claim,
+        /// What it bought.
+        lines: Lines,
+        /// Whether goods that are sold and not there are sold all the same, and booked as uncovered. Otherwise they are
+        /// refused as out of stock, like promised ones always.
+        cover: bool,
+    },
 }
 
 /// The stock promised to one order.
@@ -106,6 +117,8 @@ pub struct Change {
     pub effect: Option<StockEffect>,
     /// What the world is told.
     pub event: Option<ReservationEvent>,
+    /// Whether units that are missing for the effect are first booked as found ([`super::stock::cover`]).
+    pub cover: bool,
 }
 
 impl Reservation {
@@ -152,6 +165,13 @@ impl Reservation {
         now: Timestamp,
     ) -> Result<Transition, ReservationError> {
         match (current, command) {
+            (current, ReservationCommand::Restore { claim, lines, cover }) => {
+                let mut transition = Self::restore(order_id, current, claim, lines);
+                if let Some(change) = transition.change.as_mut() {
+                    change.cover = cover && change.effect == Some(StockEffect::Sell);
+                }
+                Ok(transition)
+            }
             (None, ReservationCommand::Hold { lines, expires_at }) => Ok(Self::begin(order_id, lines, expires_at, 0)),
             (None, ReservationCommand::Release) => Ok(Self::tombstone(order_id)),
             (None, ReservationCommand::Pin | ReservationCommand::Commit | ReservationCommand::Return) => {
@@ -181,7 +201,7 @@ impl Reservation {
         )
     }
 
-    fn tombstone(order_id: OrderId) -> Transition {
+    pub(super) fn tombstone(order_id: OrderId) -> Transition {
         let status = Status::Released(ReleaseCause::Verdict);
         Self { order_id, lines: Vec::new(), status, version: 0 }.marked(status)
     }
@@ -258,196 +278,22 @@ impl Reservation {
     }
 
     /// A change that moves goods and is told.
-    fn moved(self, status: Status, effect: StockEffect, event: ReservationEvent) -> Transition {
+    pub(super) fn moved(self, status: Status, effect: StockEffect, event: ReservationEvent) -> Transition {
         Transition {
             reservation: Self { status, version: self.version + 1, ..self },
-            change: Some(Change { effect: Some(effect), event: Some(event) }),
+            change: Some(Change { effect: Some(effect), event: Some(event), cover: false }),
         }
     }
 
     /// A change that concerns nobody else.
-    fn marked(self, status: Status) -> Transition {
+    pub(super) fn marked(self, status: Status) -> Transition {
         Transition { reservation: Self { status, ..self }, change: Some(Change::default()) }
     }
 
-    fn unchanged(self) -> Transition {
+    pub(super) fn unchanged(self) -> Transition {
         Transition { reservation: self, change: None }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use contracts::Quantity;
-    use uuid::Uuid;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_unix_ms(1_000);
-    const LATER: Timestamp = Timestamp::from_unix_ms(2_000);
-
-    fn order() -> OrderId {
-        OrderId::from_uuid(Uuid::from_u128(7))
-    }
-
-    fn lines() -> Lines {
-        Lines::new([Line { sku: "A".parse().unwrap(), quantity: Quantity::try_from(2).unwrap() }]).unwrap()
-    }
-
-    fn hold(expires_at: Timestamp) -> ReservationCommand {
-        ReservationCommand::Hold { lines: lines(), expires_at }
-    }
-
-    fn at(status: Status) -> Reservation {
-        Reservation::from_stored(order(), lines().into_vec(), status, 3)
-    }
-
-    const HELD: Status = Status::Held { expires_at: LATER };
-    const OVER: Status = Status::Held { expires_at: NOW };
-    const VERDICT: Status = Status::Released(ReleaseCause::Verdict);
-    const EXPIRED: Status = Status::Released(ReleaseCause::Expired);
-
-    /// What a command leads to, in short: the state, whether anything is saved, what moves; or the name of the error.
-    fn outcome(from: Option<Status>, command: ReservationCommand) -> String {
-        match Reservation::decide(order(), from.map(at), command, NOW) {
-            Ok(Transition { reservation, change }) => {
-                let change = change.map_or("-".to_owned(), |change| match (change.effect, change.event) {
-                    (Some(effect), Some(event)) => format!("{effect:?}/{event:?}"),
-                    (None, None) => "saved".to_owned(),
-                    odd => format!("{odd:?}"),
-                });
-                format!("{} {change}", reservation.status().as_str())
-            }
-            Err(ReservationError::HoldExpired(_)) => "HOLD_EXPIRED".to_owned(),
-            Err(ReservationError::Closed { .. }) => "CLOSED".to_owned(),
-            Err(ReservationError::NotFound(_)) => "NOT_FOUND".to_owned(),
-            Err(error @ ReservationError::OutOfStock { .. }) => panic!("{error}"),
-        }
-    }
-
-    #[test]
-    fn every_state_answers_every_command() {
-        use ReservationCommand::{Commit, Pin, Release, Return};
-        const STARTS: [Option<Status>; 8] = [
-            None,
-            Some(HELD),
-            Some(OVER),
-            Some(Status::Pinned),
-            Some(Status::Committed),
-            Some(VERDICT),
-            Some(EXPIRED),
-            Some(Status::Returned),
-        ];
-        let table = [
-            (
-                hold(LATER.plus(std::time::Duration::from_secs(1))),
-                [
-                    "held Reserve/Reserved",
-                    "held saved",
-                    "held saved",
-                    "pinned -",
-                    "committed -",
-                    "CLOSED",
-                    "held Reserve/Reserved",
-                    "CLOSED",
-                ],
-            ),
-            (
-                Pin,
-                [
-                    "NOT_FOUND",
-                    "pinned saved",
-                    "HOLD_EXPIRED",
-                    "pinned -",
-                    "committed -",
-                    "CLOSED",
-                    "HOLD_EXPIRED",
-                    "CLOSED",
-                ],
-            ),
-            (
-                Commit,
-                [
-                    "NOT_FOUND",
-                    "CLOSED",
-                    "HOLD_EXPIRED",
-                    "committed Commit/Committed",
-                    "committed -",
-                    "CLOSED",
-                    "HOLD_EXPIRED",
-                    "CLOSED",
-                ],
-            ),
-            (
-                Release,
-                [
-                    "released saved",
-                    "released Unreserve/Released",
-                    "released Unreserve/Released",
-                    "released Unreserve/Released",
-                    "CLOSED",
-                    "released -",
-                    "released saved",
-                    "CLOSED",
-                ],
-            ),
-            (
-                Return,
-                [
-                    "NOT_FOUND",
-                    "CLOSED",
-                    "CLOSED",
-                    "CLOSED",
-                    "returned Return/Released",
-                    "CLOSED",
-                    "CLOSED",
-                    "returned -",
-                ],
-            ),
-        ];
-        for (command, expected) in table {
-            for (from, expected) in STARTS.into_iter().zip(expected) {
-                assert_eq!(outcome(from, command.clone()), expected, "{command:?} from {from:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn only_a_hold_that_ran_out_expires() {
-        let expired = at(OVER).expire(NOW).unwrap();
-        assert_eq!(expired.reservation.status(), EXPIRED);
-        let change = Change { effect: Some(StockEffect::Unreserve), event: Some(ReservationEvent::Released) };
-        assert_eq!(expired.change, Some(change));
-        for status in [HELD, Status::Pinned, Status::Committed, VERDICT, EXPIRED, Status::Returned] {
-            assert_eq!(at(status).expire(NOW), None, "{status:?}");
-        }
-    }
-
-    #[test]
-    fn an_extension_never_shortens_a_hold() {
-        assert_eq!(outcome(Some(HELD), hold(LATER)), "held -");
-        assert_eq!(outcome(Some(HELD), hold(NOW)), "held -");
-        let longer = LATER.plus(std::time::Duration::from_millis(1));
-        let extended = Reservation::decide(order(), Some(at(HELD)), hold(longer), NOW).unwrap();
-        assert_eq!(extended.reservation.status(), Status::Held { expires_at: longer });
-    }
-
-    #[test]
-    fn a_release_before_the_hold_makes_the_late_hold_fail() {
-        let released = Reservation::decide(order(), None, ReservationCommand::Release, NOW).unwrap().reservation;
-        assert!(released.is_tombstone());
-        let late = Reservation::decide(order(), Some(released), hold(LATER), NOW);
-        assert!(matches!(late, Err(ReservationError::Closed { .. })), "{late:?}");
-    }
-
-    #[test]
-    fn the_version_counts_what_was_told() {
-        let mut current = None;
-        let mut versions = Vec::new();
-        for command in [hold(LATER), ReservationCommand::Pin, ReservationCommand::Commit, ReservationCommand::Return] {
-            let next = Reservation::decide(order(), current, command, NOW).unwrap().reservation;
-            versions.push(next.version());
-            current = Some(next);
-        }
-        assert_eq!(versions, [1, 1, 2, 3]);
-    }
-}
+mod tests;

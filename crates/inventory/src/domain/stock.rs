@@ -104,6 +104,8 @@ pub enum StockEffect {
     Commit,
     /// Units that left come back.
     Return,
+    /// Units that nobody was promised leave the shelf.
+    Sell,
 }
 
 /// A kind of entry in the stock ledger.
@@ -134,7 +136,7 @@ impl StockEffect {
         let units = i64::from(line.quantity.get());
         match self {
             Self::Reserve | Self::Unreserve => None,
-            Self::Commit => Some((MovementKind::Committed, -units)),
+            Self::Commit | Self::Sell => Some((MovementKind::Committed, -units)),
             Self::Return => Some((MovementKind::Returned, units)),
         }
     }
@@ -174,14 +176,14 @@ pub struct ShelfLine {
 /// # Errors
 /// [`EffectError`]; `shelf` is then not to be saved.
 pub fn apply(effect: StockEffect, shelf: &mut [ShelfLine]) -> Result<(), EffectError> {
-    if effect == StockEffect::Reserve {
-        return reserve_all(shelf);
+    if let StockEffect::Reserve | StockEffect::Sell = effect {
+        return take_all(effect, shelf);
     }
     for ShelfLine { line, stock } in shelf {
         let units = u64::from(line.quantity.get());
         let changed = match (effect, stock.as_mut()) {
             (_, None) => Err(StockMismatch),
-            (StockEffect::Reserve | StockEffect::Unreserve, Some(stock)) => stock.unreserve(units),
+            (StockEffect::Reserve | StockEffect::Sell | StockEffect::Unreserve, Some(stock)) => stock.unreserve(units),
             (StockEffect::Commit, Some(stock)) => stock.ship(units),
             (StockEffect::Return, Some(stock)) => stock.take_back(units),
         };
@@ -190,11 +192,40 @@ pub fn apply(effect: StockEffect, shelf: &mut [ShelfLine]) -> Result<(), EffectE
     Ok(())
 }
 
-fn reserve_all(shelf: &mut [ShelfLine]) -> Result<(), EffectError> {
+/// Units that were sold and not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uncovered {
+    /// What.
+    pub sku: Sku,
+    /// How many were missing; all that were sold of what is not in the catalogue.
+    pub units: u64,
+}
+
+/// Books what is missing of every line as found, so that it can be taken: nothing goes below zero, and the ledger says what
+/// the books did not have. What is not in the catalogue gets a stock of as much, which is not to be saved.
+pub fn cover(shelf: &mut [ShelfLine]) -> Vec<Uncovered> {
+    let mut uncovered = Vec::new();
+    for ShelfLine { line, stock } in shelf {
+        let wanted = u64::from(line.quantity.get());
+        let stock = stock.get_or_insert_default();
+        let units = wanted.saturating_sub(stock.available());
+        if units > 0 {
+            stock.on_hand = stock.on_hand.saturating_add(units);
+            uncovered.push(Uncovered { sku: line.sku.clone(), units });
+        }
+    }
+    uncovered
+}
+
+fn take_all(effect: StockEffect, shelf: &mut [ShelfLine]) -> Result<(), EffectError> {
     let mut missing = Vec::new();
     for ShelfLine { line, stock } in shelf {
         let requested = line.quantity.get();
-        if !stock.as_mut().is_some_and(|stock| stock.reserve(u64::from(requested))) {
+        let taken = stock.as_mut().is_some_and(|stock| {
+            let reserved = stock.reserve(u64::from(requested));
+            reserved && (effect == StockEffect::Reserve || stock.ship(u64::from(requested)).is_ok())
+        });
+        if !taken {
             let available = stock.map_or(0, Stock::available);
             missing.push(Shortage { sku: line.sku.clone(), requested, available });
         }
@@ -246,6 +277,19 @@ mod tests {
             assert_eq!(apply(effect, &mut shelf), Err(EffectError::Mismatch("A".parse().unwrap())), "{effect:?}");
         }
         assert_eq!(Stock::from_stored(1, 2), Err(StockMismatch));
+    }
+
+    #[test]
+    fn what_is_sold_and_missing_is_found_first_and_said() {
+        let mut shelf = [shelf_line("A", 3, Some((5, 4))), shelf_line("B", 1, Some((1, 0))), shelf_line("C", 2, None)];
+        assert!(
+            matches!(apply(StockEffect::Sell, &mut shelf.clone()), Err(EffectError::Short(short)) if short.len() == 2)
+        );
+        let missing = |sku: &str, units| Uncovered { sku: sku.parse().unwrap(), units };
+        assert_eq!(cover(&mut shelf), [missing("A", 2), missing("C", 2)]);
+        apply(StockEffect::Sell, &mut shelf).unwrap();
+        let after = shelf.map(|line| line.stock.map(|stock| (stock.on_hand(), stock.reserved())));
+        assert_eq!(after, [Some((4, 4)), Some((0, 0)), Some((0, 0))]);
     }
 
     #[test]

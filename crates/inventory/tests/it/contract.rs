@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::ids::UuidV7Generator;
+use contracts::ids::{OrderId, UuidV7Generator};
 use contracts::money::Currency;
 use contracts::{Money, Quantity, Sku, Timestamp};
+use inventory::adapters::persistence::memory::InMemoryStore;
 use inventory::adapters::persistence::sqlite::SqliteStore;
 use inventory::application::ports::{CatalogueRepository, ChangeError, ProductQuery, ReservationRepository};
+use inventory::domain::claim::Claim;
 use inventory::domain::error::{CatalogueError, ReservationError};
 use inventory::domain::lines::{Line, Lines};
 use inventory::domain::product::{Product, ProductChange, ProductChanges, ProductCommand, ProductDetails};
@@ -16,12 +18,17 @@ use inventory::domain::stock::Shortage;
 use inventory::domain::values::{Count, Description, ImageUrl, Price, ProductName, Tag, Tags};
 use tempfile::TempDir;
 
+use crate::contract_races::{
+    of_concurrent_changes_of_one_product_none_is_lost, of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
+    of_concurrent_products_with_one_sku_one_is_added, of_concurrent_sweepers_each_hold_is_released_by_one,
+    of_concurrent_verdicts_one_counts,
+};
 use crate::helpers::{START, order, url_of};
 
 /// A store of its own for each test.
-struct Stores {
-    catalogue: Arc<dyn CatalogueRepository>,
-    reservations: Arc<dyn ReservationRepository>,
+pub(crate) struct Stores {
+    pub(crate) catalogue: Arc<dyn CatalogueRepository>,
+    pub(crate) reservations: Arc<dyn ReservationRepository>,
     _owned: Box<dyn std::any::Any + Send + Sync>,
 }
 
@@ -35,8 +42,12 @@ fn sqlite_in_tempdir() -> Stores {
     }
 }
 
+pub(crate) fn in_memory() -> Stores {
+    Stores::of_memory(&InMemoryStore::new(Arc::new(UuidV7Generator)))
+}
+
 #[cfg(feature = "redis")]
-fn redis_with_own_prefix() -> Stores {
+pub(crate) fn redis_with_own_prefix() -> Stores {
     let prefix = crate::redis::Prefix::new();
     let store = prefix.open();
     Stores {
@@ -63,48 +74,50 @@ macro_rules! contract {
     };
 }
 
-contract! {
-    sqlite []: super::sqlite_in_tempdir() => [
-        a_product_is_found_as_it_was_added,
-        a_taken_sku_is_refused_and_changes_nothing,
-        many_are_found_in_the_order_asked_for_each_once,
-        pages_follow_the_bytes_of_the_sku,
-        a_search_ignores_letter_case_and_gives_no_character_a_meaning,
-        a_product_is_found_by_all_its_present_tags,
-        a_refused_or_empty_change_saves_nothing,
-        all_lines_are_held_or_none,
-        a_reservation_and_its_stock_move_together,
-        an_unknown_order_has_no_reservation,
-        of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
-        of_concurrent_verdicts_one_counts,
-        holds_run_out_on_their_millisecond_oldest_first,
-    ];
+/// Every case, for each adapter that is named.
+macro_rules! every_case {
+    ($($adapter:ident $attributes:tt: $stores:expr;)*) => {
+        contract! {
+            $($adapter $attributes: $stores => [
+                a_product_is_found_as_it_was_added,
+                a_taken_sku_is_refused_and_changes_nothing,
+                many_are_found_in_the_order_asked_for_each_once,
+                pages_follow_the_bytes_of_the_sku,
+                pages_neither_skip_nor_repeat_while_products_are_added,
+                a_search_ignores_letter_case_and_gives_no_character_a_meaning,
+                a_product_is_found_by_all_its_present_tags,
+                a_refused_or_empty_change_saves_nothing,
+                of_concurrent_changes_of_one_product_none_is_lost,
+                of_concurrent_products_with_one_sku_one_is_added,
+                all_lines_are_held_or_none,
+                a_reservation_and_its_stock_move_together,
+                an_unknown_order_has_no_reservation,
+                repeating_a_command_changes_nothing,
+                of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
+                of_concurrent_verdicts_one_counts,
+                holds_run_out_on_their_millisecond_oldest_first,
+                of_concurrent_sweepers_each_hold_is_released_by_one,
+                what_was_forgotten_is_restored_and_what_is_missing_is_booked_as_found,
+            ];)*
+        }
+    };
+}
+
+every_case! {
+    memory []: super::in_memory();
+    sqlite []: super::sqlite_in_tempdir();
 }
 
 #[cfg(feature = "redis")]
-contract! {
-    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: super::redis_with_own_prefix() => [
-        a_product_is_found_as_it_was_added,
-        a_taken_sku_is_refused_and_changes_nothing,
-        many_are_found_in_the_order_asked_for_each_once,
-        pages_follow_the_bytes_of_the_sku,
-        a_search_ignores_letter_case_and_gives_no_character_a_meaning,
-        a_product_is_found_by_all_its_present_tags,
-        a_refused_or_empty_change_saves_nothing,
-        all_lines_are_held_or_none,
-        a_reservation_and_its_stock_move_together,
-        an_unknown_order_has_no_reservation,
-        of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
-        of_concurrent_verdicts_one_counts,
-        holds_run_out_on_their_millisecond_oldest_first,
-    ];
+every_case! {
+    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: super::redis_with_own_prefix();
 }
 
-fn sku(text: &str) -> Sku {
+pub(crate) fn sku(text: &str) -> Sku {
     text.parse().unwrap()
 }
 
-fn named(sku_text: &str, name: &str, on_hand: u64, tags: &[&str]) -> (Product, ProductChange) {
+pub(crate) fn named(sku_text: &str, name: &str, on_hand: u64, tags: &[&str]) -> (Product, ProductChange) {
     let details = ProductDetails {
         name: ProductName::parse(name).unwrap(),
         description: Description::parse("Erste\nZeile ÄÖÜ").unwrap(),
@@ -120,7 +133,11 @@ fn tags_of(tags: &[&str]) -> Tags {
 }
 
 impl Stores {
-    async fn add(&self, sku_text: &str, name: &str, on_hand: u64, tags: &[&str]) -> Product {
+    pub(crate) fn of_memory(store: &InMemoryStore) -> Self {
+        Self { catalogue: Arc::new(store.clone()), reservations: Arc::new(store.clone()), _owned: Box::new(()) }
+    }
+
+    pub(crate) async fn add(&self, sku_text: &str, name: &str, on_hand: u64, tags: &[&str]) -> Product {
         let (product, change) = named(sku_text, name, on_hand, tags);
         self.catalogue.add(product.clone(), change).await.unwrap();
         product
@@ -133,7 +150,7 @@ impl Stores {
         page.items.iter().map(|product| product.sku().to_string()).collect()
     }
 
-    async fn ask(&self, n: u128, command: ReservationCommand) -> Result<Reservation, ReservationError> {
+    pub(crate) async fn ask(&self, n: u128, command: ReservationCommand) -> Result<Reservation, ReservationError> {
         self.ask_at(START, n, command).await
     }
 
@@ -143,14 +160,31 @@ impl Stores {
         n: u128,
         command: ReservationCommand,
     ) -> Result<Reservation, ReservationError> {
-        self.reservations.apply(order(n), command, now).await.map_err(|error| match error {
+        self.ask_for_at(now, order(n), command).await
+    }
+
+    pub(crate) async fn ask_for(
+        &self,
+        id: OrderId,
+        command: ReservationCommand,
+    ) -> Result<Reservation, ReservationError> {
+        self.ask_for_at(START, id, command).await
+    }
+
+    async fn ask_for_at(
+        &self,
+        now: Timestamp,
+        id: OrderId,
+        command: ReservationCommand,
+    ) -> Result<Reservation, ReservationError> {
+        self.reservations.apply(id, command, now).await.map_err(|error| match error {
             ChangeError::Refused(refused) => refused,
             ChangeError::Store(error) => panic!("{error:?}"),
         })
     }
 
     /// On hand and reserved.
-    async fn stock(&self, sku_text: &str) -> (u64, u64) {
+    pub(crate) async fn stock(&self, sku_text: &str) -> (u64, u64) {
         let stock = self.catalogue.find(sku(sku_text)).await.unwrap().unwrap().stock();
         (stock.on_hand(), stock.reserved())
     }
@@ -161,7 +195,7 @@ fn hold_until(expires_at: Timestamp, items: &[(&str, u32)]) -> ReservationComman
     ReservationCommand::Hold { lines: Lines::new(items.iter().map(line)).unwrap(), expires_at }
 }
 
-fn hold(items: &[(&str, u32)]) -> ReservationCommand {
+pub(crate) fn hold(items: &[(&str, u32)]) -> ReservationCommand {
     hold_until(START.plus(Duration::from_mins(1)), items)
 }
 
@@ -303,55 +337,6 @@ async fn an_unknown_order_has_no_reservation(stores: Stores) {
     assert!(matches!(stores.ask(1, hold(&[("A", 1)])).await, Err(ReservationError::Closed { .. })));
 }
 
-async fn of_concurrent_holds_as_many_succeed_as_there_is_stock_for(stores: Stores) {
-    stores.add("A", "A", 25, &[]).await;
-    stores.add("B", "B", 1_000, &[]).await;
-    let stores = Arc::new(stores);
-    let asked: Vec<_> = (0..60)
-        .map(|n| {
-            let stores = Arc::clone(&stores);
-            tokio::spawn(async move { stores.ask(n, hold(&[("B", 3), ("A", 1)])).await.is_ok() })
-        })
-        .collect();
-    let mut held = 0;
-    for answer in asked {
-        held += u64::from(answer.await.unwrap());
-    }
-    assert_eq!(held, 25);
-    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((25, 25), (1_000, 75)));
-}
-
-async fn of_concurrent_verdicts_one_counts(stores: Stores) {
-    stores.add("A", "A", 100, &[]).await;
-    let stores = Arc::new(stores);
-    for n in 0..10 {
-        stores.ask(n, hold(&[("A", 2)])).await.unwrap();
-        stores.ask(n, ReservationCommand::Pin).await.unwrap();
-    }
-    let verdicts: Vec<_> = (0..40)
-        .map(|n: u128| {
-            let stores = Arc::clone(&stores);
-            let verdict =
-                if (n / 10).is_multiple_of(2) { ReservationCommand::Commit } else { ReservationCommand::Release };
-            tokio::spawn(async move { stores.ask(n % 10, verdict).await.is_ok() })
-        })
-        .collect();
-    let mut accepted = 0;
-    for verdict in verdicts {
-        accepted += usize::from(verdict.await.unwrap());
-    }
-    assert_eq!(accepted, 20, "each order takes one verdict, as often as it is given");
-    let mut sold = 0;
-    for n in 0..10 {
-        match stores.reservations.find(order(n)).await.unwrap().unwrap().status() {
-            Status::Committed => sold += 2,
-            Status::Released(ReleaseCause::Verdict) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(stores.stock("A").await, (100 - sold, 0));
-}
-
 async fn holds_run_out_on_their_millisecond_oldest_first(stores: Stores) {
     stores.add("A", "A", 100, &[]).await;
     let at = |ms| START.plus(Duration::from_millis(ms));
@@ -384,4 +369,79 @@ async fn holds_run_out_on_their_millisecond_oldest_first(stores: Stores) {
     let late = stores.ask_at(at(20), 3, hold_until(at(50), &[("A", 1)])).await;
     assert!(matches!(late, Err(ReservationError::Closed { .. })), "the verdict came after the hold ran out");
     assert_eq!(stores.stock("A").await, (100, 9));
+}
+
+async fn pages_neither_skip_nor_repeat_while_products_are_added(stores: Stores) {
+    for text in ["B", "D", "F", "H"] {
+        stores.add(text, "Tea", 1, &[]).await;
+    }
+    let page = async |after: Option<Sku>| {
+        let query = ProductQuery { search: String::new(), tags: Vec::new(), after, limit: 2 };
+        stores.catalogue.list(query).await.unwrap()
+    };
+    let names = |items: &[Product]| items.iter().map(|product| product.sku().to_string()).collect::<Vec<_>>();
+    let first = page(None).await;
+    assert_eq!(names(&first.items), ["B", "D"]);
+    // Before the cursor, right after it, and at the end.
+    for text in ["A", "C", "E", "Z"] {
+        stores.add(text, "Tea", 1, &[]).await;
+    }
+    let second = page(first.next).await;
+    assert_eq!(names(&second.items), ["E", "F"]);
+    let third = page(second.next).await;
+    assert_eq!(names(&third.items), ["H", "Z"]);
+    assert_eq!(third.next, None, "a last page that is full has no next");
+}
+
+async fn repeating_a_command_changes_nothing(stores: Stores) {
+    stores.add("A", "A", 9, &[]).await;
+    use ReservationCommand::{Commit, Pin, Release, Return};
+    // After the hold, each command with the stock it leads to: redelivered at once, and the first hold late.
+    for (n, commands) in [(1, &[(Pin, (9, 2)), (Commit, (7, 0)), (Return, (9, 0))][..]), (2, &[(Release, (9, 0))])] {
+        let held = stores.ask(n, hold(&[("A", 2)])).await.unwrap();
+        assert_eq!(stores.ask(n, hold(&[("A", 2)])).await.unwrap(), held);
+        assert_eq!(stores.stock("A").await, (9, 2));
+        for (command, stock) in commands {
+            let once = stores.ask(n, command.clone()).await.unwrap();
+            for _ in 0..2 {
+                assert_eq!(stores.ask(n, command.clone()).await.unwrap(), once, "{command:?}");
+            }
+            assert_eq!(stores.stock("A").await, *stock, "{command:?}");
+        }
+        let late = stores.ask(n, hold(&[("A", 2)])).await;
+        assert!(matches!(late, Err(ReservationError::Closed { .. })), "{late:?}");
+        assert_eq!(stores.stock("A").await, (9, 0));
+    }
+}
+
+async fn what_was_forgotten_is_restored_and_what_is_missing_is_booked_as_found(stores: Stores) {
+    stores.add("A", "A", 5, &[]).await;
+    stores.add("B", "B", 5, &[]).await;
+    let restore = |claim, items: &[(&str, u32)], cover| ReservationCommand::Restore {
+        claim,
+        lines: crate::helpers::lines(items),
+        cover,
+    };
+    let pinned = stores.ask(1, restore(Claim::Promised, &[("A", 2)], false)).await.unwrap();
+    assert_eq!(pinned.status(), Status::Pinned);
+    let sold = stores.ask(2, restore(Claim::Sold, &[("A", 1), ("B", 1)], false)).await.unwrap();
+    assert_eq!(sold.status(), Status::Committed);
+    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((4, 2), (4, 0)));
+    for claim in [Claim::Promised, Claim::Sold] {
+        let short = stores.ask(3, restore(claim, &[("B", 1), ("A", 3)], false)).await;
+        assert!(matches!(short, Err(ReservationError::OutOfStock { .. })), "{short:?}");
+    }
+    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((4, 2), (4, 0)), "all or nothing");
+    // What is promised stays promised: only what is free is taken, and the rest is booked as found.
+    let covered = stores.ask(3, restore(Claim::Sold, &[("B", 1), ("A", 3)], true)).await.unwrap();
+    assert_eq!(covered.status(), Status::Committed);
+    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((2, 2), (3, 0)));
+    let unknown = stores.ask(4, restore(Claim::Sold, &[("GONE", 1)], true)).await.unwrap();
+    assert_eq!(unknown.status(), Status::Committed);
+    assert_eq!(stores.catalogue.find(sku("GONE")).await.unwrap(), None, "nothing half made comes of it");
+    let free = stores.ask(1, restore(Claim::Free, &[("A", 2)], false)).await.unwrap();
+    assert_eq!(free.status(), Status::Released(ReleaseCause::Verdict));
+    let returned = stores.ask(2, restore(Claim::Free, &[("A", 1), ("B", 1)], false)).await.unwrap();
+    assert_eq!(returned.status(), Status::Returned);
+    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((3, 0), (4, 0)));
 }

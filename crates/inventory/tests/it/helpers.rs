@@ -12,10 +12,11 @@ use contracts::grpc::users as users_pb;
 use contracts::grpc::users::users_service_server::{UsersService, UsersServiceServer};
 use contracts::ids::{OrderId, SessionId, UserId, UuidV7Generator};
 use contracts::timestamp::ManualClock;
-use contracts::{Clock, Reason, Refusal, Role, Timestamp};
+use contracts::{Clock, Quantity, Reason, Refusal, Role, Timestamp};
 use inventory::adapters::persistence::sqlite::SqliteStore;
 use inventory::application::Inventory;
 use inventory::bootstrap;
+use inventory::domain::lines::{Line, Lines};
 use inventory::settings::Settings;
 use messaging::EventBus;
 use observability::Health;
@@ -32,6 +33,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::orders_stub::OrdersStub;
+
 pub(crate) const START: Timestamp = Timestamp::from_unix_ms(1_800_000_000_123);
 /// No test waits longer for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -43,10 +46,29 @@ pub(crate) struct World {
     pub(crate) bus: Arc<dyn EventBus>,
     pub(crate) host: Host,
     pub(crate) stop: CancellationToken,
+    /// What orders say.
+    pub(crate) orders: OrdersStub,
     platform: Platform,
+    settings: Settings,
     connector: LocalConnector,
     signer: UserTokenSigner,
     folder: TempDir,
+}
+
+/// A second process beside the first: the same store, the same bus.
+#[cfg(feature = "redis")]
+pub(crate) struct Instance {
+    platform: Platform,
+    connector: LocalConnector,
+    _host: Host,
+}
+
+#[cfg(feature = "redis")]
+impl Instance {
+    pub(crate) fn service(&self, name: &'static str) -> Client {
+        let neighbour = Neighbour::Local(self.connector.clone());
+        Client::new(channel(&neighbour, self.platform.identity(name), bootstrap::NAME))
+    }
 }
 
 impl World {
@@ -64,12 +86,16 @@ impl World {
 
     async fn start_on(database_url: String, folder: TempDir, clock: Arc<dyn Clock>) -> Self {
         let stop = CancellationToken::new();
+        let orders = OrdersStub::default();
         let signer = UserTokenSigner::new("k1".to_owned(), &generate_signing_key()).unwrap();
         let platform = Platform {
             clock: Arc::clone(&clock),
             ids: Arc::new(UuidV7Generator),
             service_secret: "a secret of tests".to_owned().into(),
-            neighbours: HashMap::from([("users", Neighbour::Local(serve_keys(&signer)))]),
+            neighbours: HashMap::from([
+                ("users", Neighbour::Local(serve_keys(&signer))),
+                ("orders", Neighbour::Local(orders.serve())),
+            ]),
             stop: stop.clone(),
         };
         let bus = messaging::connect(&url_of(&folder, "broker"), clock).await.unwrap();
@@ -78,7 +104,16 @@ impl World {
         let host = Host::new(stop.clone(), Health::default());
         let (connector, listener) = local::pair();
         host.start(service, Listener::Local(listener), "inventory.");
-        Self { bus, host, stop, platform, connector, signer, folder }
+        Self { bus, host, stop, orders, platform, settings, connector, signer, folder }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) async fn second_instance(&self) -> Instance {
+        let service = bootstrap::build(&self.settings, &self.platform, Arc::clone(&self.bus)).await.unwrap();
+        let host = Host::new(self.stop.clone(), Health::default());
+        let (connector, listener) = local::pair();
+        host.start(service, Listener::Local(listener), "inventory.");
+        Instance { platform: self.platform.clone(), connector, _host: host }
     }
 
     /// With a clock that stands still.
@@ -156,6 +191,12 @@ pub(crate) fn order(n: u128) -> OrderId {
     OrderId::from_uuid(Uuid::from_u128(0x0190_a1b2_c3d4_7e5f_8a9b_0000_0000_0000 + n))
 }
 
+pub(crate) fn lines(items: &[(&str, u32)]) -> Lines {
+    let line =
+        |(sku, units): &(&str, u32)| Line { sku: sku.parse().unwrap(), quantity: Quantity::try_from(*units).unwrap() };
+    Lines::new(items.iter().map(line)).unwrap()
+}
+
 pub(crate) fn usd(amount_minor: i64) -> types::Money {
     types::Money { amount_minor, currency: "USD".to_owned() }
 }
@@ -186,7 +227,7 @@ pub(crate) fn pin(order_id: OrderId) -> pb::PinRequest {
 }
 
 pub(crate) fn commit(order_id: OrderId) -> pb::CommitRequest {
-    pb::CommitRequest { order_id: order_id.to_string() }
+    pb::CommitRequest { order_id: order_id.to_string(), items: Vec::new() }
 }
 
 pub(crate) fn release(order_id: OrderId) -> pb::ReleaseRequest {
@@ -195,6 +236,11 @@ pub(crate) fn release(order_id: OrderId) -> pb::ReleaseRequest {
 
 pub(crate) fn take_back(order_id: OrderId) -> pb::ReturnRequest {
     pb::ReturnRequest { order_id: order_id.to_string() }
+}
+
+/// What was bought by a confirmed order.
+pub(crate) fn commit_bought(order_id: OrderId, items: &[(&str, u32)]) -> pb::CommitRequest {
+    pb::CommitRequest { items: hold(order_id, items, Duration::ZERO).items, ..commit(order_id) }
 }
 
 /// The users service, as far as the inventory knows it: the keys of its tokens.

@@ -1,8 +1,5 @@
 //! A Redis that goes away and comes back: a private server, killed and started again. Needs the server's program.
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,59 +12,13 @@ use inventory::application::ports::{
 use inventory::domain::reservation::{ReservationCommand, Status};
 use messaging::Subscription;
 use messaging::outbox::OutboxSource as _;
-use tempfile::TempDir;
 
 use crate::helpers::{DEADLINE, START, World, hold as hold_request, order};
 use crate::redis::{Prefix, add, hold, sku, stock};
+use crate::redis_server::Server;
 
 /// What "at once" may take on a busy machine; no timeout of the adapter is as short.
 const AT_ONCE: Duration = Duration::from_millis(900);
-
-struct Server {
-    folder: TempDir,
-    port: u16,
-    process: Option<Child>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { folder: TempDir::new().unwrap(), port, process: None };
-        server.bring_back();
-        server
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    fn bring_back(&mut self) {
-        let program = std::env::var("SOUK_TEST_REDIS_SERVER").expect("SOUK_TEST_REDIS_SERVER is not set");
-        let folder: &Path = self.folder.path();
-        let mut command = Command::new(program);
-        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--daemonize", "no", "--save", ""]);
-        command.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"]).arg(folder);
-        self.process = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        let begun = Instant::now();
-        while redis::Client::open(self.url()).unwrap().get_connection().is_err() {
-            assert!(begun.elapsed() < DEADLINE, "the server did not start");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 async fn eventually_answers(store: &RedisStore) {
     let ping = store.ping();

@@ -20,6 +20,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one operation of a port may take with all its tries. A caller's own deadline may be shorter.
 const OPERATION_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The same of one that only looks: nobody waits at the other end of a request.
+const LOOK_DEADLINE: Duration = Duration::from_secs(30);
+
 /// The address is none that this build can use. Its text is not repeated: it may hold a password.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -82,6 +85,20 @@ impl MongoDatabase {
             operation.await
         };
         match tokio::time::timeout(OPERATION_DEADLINE, all).await {
+            Ok(result) => result,
+            Err(_) => Err(MongoError::TimedOut.into()),
+        }
+    }
+
+    /// Runs reads alone, and not for ever. Nothing is made ready: a database that is only looked at stays as it is.
+    ///
+    /// # Errors
+    /// As [`MongoDatabase::within`].
+    pub async fn look<T, E>(&self, operation: impl Future<Output = Result<T, E>> + Send) -> Result<T, E>
+    where
+        E: From<MongoError>,
+    {
+        match tokio::time::timeout(LOOK_DEADLINE, operation).await {
             Ok(result) => result,
             Err(_) => Err(MongoError::TimedOut.into()),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Event;
+use contracts::audit::Backlog;
 use futures::TryStreamExt as _;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{ReadConcern, ReturnDocument};
@@ -186,4 +187,24 @@ impl OutboxSource for MongoOutbox {
             tokio::time::sleep(STANDBY_POLL).await;
         }
     }
+}
+
+/// What waits to be published, for audits: read without making anything ready.
+///
+/// # Errors
+/// [`MongoError`]; [`MongoError::Document`] when an event in the log is none.
+pub async fn backlog(database: &MongoDatabase) -> Result<Backlog, MongoError> {
+    let read = async {
+        let waiting = database.collection::<Waiting>(OUTBOX);
+        let count = waiting.count_documents(doc! {}).await?;
+        let oldest = waiting.find_one(doc! {}).sort(doc! { "_id": 1 }).await?;
+        let Some(oldest) = oldest else { return Ok(Backlog { waiting: count, oldest_at: None }) };
+        let event = database.collection::<StoredEvent>(EVENTS).find_one(doc! { "_id": oldest.position }).await?;
+        let event: Option<Event> = event
+            .map(|event| serde_json::from_str(&event.body))
+            .transpose()
+            .map_err(|error| MongoError::Document(format!("event {}: {error}", oldest.position)))?;
+        Ok(Backlog { waiting: count, oldest_at: event.map(|event| event.time) })
+    };
+    database.look(read).await
 }

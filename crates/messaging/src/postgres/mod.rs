@@ -4,6 +4,7 @@
 //! - [`migration`]: schema changes under an advisory lock, so that replicas may start at once;
 //! - [`outbox`]: events appended in the caller's transaction, published by any number of relays;
 //! - [`inbox`]: an event's id recorded with its effect;
+//! - [`read_only`]: a database that is looked at and never written, for audits;
 //! - [`sql`]: the driver's words, so that one crate names the driver.
 //!
 //! Source: docs/adr/0011-postgresql-through-sqlx.md.
@@ -12,10 +13,12 @@ pub mod database;
 pub mod inbox;
 pub mod migration;
 pub mod outbox;
+pub mod read_only;
 
 pub use database::{Database, InvalidPostgresUrl, StoreError};
 pub use migration::Migration;
 pub use outbox::PostgresOutbox;
+pub use read_only::ReadOnlyDatabase;
 
 /// The driver's words for adapters: queries, rows, transactions and what fails.
 pub mod sql {

@@ -20,12 +20,6 @@ impl Schema {
         schema
     }
 
-    /// Its name.
-    #[allow(dead_code, reason = "some of the crates that include this file have no use for it")]
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The address of the schema.
     pub(crate) fn url(&self) -> String {
         self.url_on(&self.server)

@@ -1,5 +1,6 @@
 //! Use cases of the orders service, and the ports they need.
 
+pub mod audit;
 pub mod cancel_order;
 pub mod error;
 pub mod fulfil_order;

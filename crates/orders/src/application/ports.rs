@@ -61,6 +61,16 @@ pub struct OrderFilter {
     pub before: Option<OrderId>,
 }
 
+/// Orders that changed since a position of the event log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChangedOrders {
+    /// Each with its saga and the position of its last event, in the order of those positions.
+    pub orders: Vec<(u64, Order, Saga)>,
+    /// The last position before every event of an order whose saga is not done: the end of the log if all are.
+    /// Of the same moment as `orders`, or earlier.
+    pub settled: u64,
+}
+
 /// Orders, their sagas, their events and the idempotency records.
 ///
 /// Every write is on disk when it is answered. The event of a change goes to the event log and the outbox in the same
@@ -122,6 +132,10 @@ pub trait OrderRepository: Send + Sync {
     /// The order after each of its events, oldest first; empty for an unknown one.
     async fn timeline(&self, id: OrderId) -> Result<Vec<OrderData>, RepositoryError>;
 
+    /// At most `limit` orders whose last event is after a position, each once. Its cost grows with what is returned and the
+    /// unfinished sagas, not with all orders.
+    async fn changed_since(&self, after: u64, limit: usize) -> Result<ChangedOrders, RepositoryError>;
+
     /// Forgets idempotency records older than 24 hours.
     async fn forget_old_keys(&self, now: Timestamp) -> Result<usize, RepositoryError>;
 }
@@ -181,8 +195,8 @@ pub trait Inventory: Send + Sync {
     async fn hold(&self, order: &Order) -> Result<(), HoldError>;
     /// Makes the hold last until commit or release.
     async fn pin(&self, order_id: OrderId) -> Result<(), PinError>;
-    /// The goods leave the shelf.
-    async fn commit(&self, order_id: OrderId) -> Result<(), NeighbourError>;
+    /// The goods of a confirmed order leave the shelf, also where inventory forgot that they were pinned.
+    async fn commit(&self, order: &Order) -> Result<(), NeighbourError>;
     /// The goods are free again, whether they were held, pinned or had left the shelf.
     async fn give_back(&self, order_id: OrderId) -> Result<(), NeighbourError>;
 }

@@ -6,7 +6,7 @@ use contracts::ids::OrderId;
 use crate::application::error::OrderError;
 use crate::application::ordering::Ordering;
 use crate::application::ports::OrderFilter;
-use crate::domain::Order;
+use crate::domain::{Order, StockClaim};
 
 /// A page of orders.
 #[derive(Clone, Debug)]
@@ -17,7 +17,29 @@ pub struct OrderPage {
     pub next: Option<OrderId>,
 }
 
+/// What some orders want of the stock.
+#[derive(Clone, Debug)]
+pub struct StockClaims {
+    /// Each with the position of its last event, in the order of those positions.
+    pub claims: Vec<(u64, Order, StockClaim)>,
+    /// Up to this position of the log nothing was owed to inventory when this was read.
+    pub settled: u64,
+}
+
 impl Ordering {
+    /// What at most `limit` orders want whose last event is after a position of the log.
+    ///
+    /// # Errors
+    /// [`OrderError::Store`].
+    pub async fn stock_claims(&self, after: u64, limit: usize) -> Result<StockClaims, OrderError> {
+        let changed = self.repository.changed_since(after, limit).await?;
+        let claims = changed.orders.into_iter().map(|(position, order, saga)| {
+            let claim = StockClaim::of(&order, &saga);
+            (position, order, claim)
+        });
+        Ok(StockClaims { claims: claims.collect(), settled: changed.settled })
+    }
+
     /// An order.
     ///
     /// # Errors

@@ -219,7 +219,7 @@ impl Run {
     /// Takes the goods off the shelf.
     async fn commit(&mut self) -> Result<Step, OrderError> {
         let inventory = self.ordering.inventory.clone();
-        deadline::within(STEP_TIMEOUT, inventory.commit(self.order.id())).await?;
+        deadline::within(STEP_TIMEOUT, inventory.commit(&self.order)).await?;
         self.advance(SagaState::Done);
         self.save_and_go_on(None).await
     }

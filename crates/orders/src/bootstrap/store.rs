@@ -38,9 +38,9 @@ pub enum StoreUnusable {
 }
 
 #[cfg(not(feature = "postgres"))]
-const ENGINES: &str = "sqlite://<file>";
+pub(super) const ENGINES: &str = "sqlite://<file>";
 #[cfg(feature = "postgres")]
-const ENGINES: &str = "sqlite://<file> or postgres://<address>";
+pub(super) const ENGINES: &str = "sqlite://<file> or postgres://<address>";
 
 /// Begins to publish the store's events.
 type StartRelay = Box<dyn Fn(Arc<dyn EventBus>, CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>;

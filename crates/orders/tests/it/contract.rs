@@ -9,7 +9,9 @@ use contracts::ids::{OrderId, UuidV7Generator};
 use contracts::money::Currency;
 use contracts::{IdGenerator as _, Money, Quantity, Timestamp};
 use orders::adapters::persistence::sqlite::SqliteOrderRepository;
-use orders::application::ports::{Change, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError};
+use orders::application::ports::{
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+};
 use orders::domain::{Draft, Order, OrderEvent, PricedProduct, Refused, Saga, SagaState};
 use tempfile::TempDir;
 
@@ -213,6 +215,37 @@ async fn pages_are_newest_first_filtered_and_without_gaps(repository: Arc<dyn Or
     assert_eq!(repository.list(OrderFilter::default(), 100).await.unwrap().len(), 15);
 }
 
+async fn orders_that_changed_come_once_by_their_last_event(repository: Arc<dyn OrderRepository>) {
+    let none = repository.changed_since(0, 10).await.unwrap();
+    assert_eq!((none.orders.len(), none.settled), (0, 0));
+    let (mut first, mut first_saga) = placed(repository.as_ref(), 1).await;
+    let (second, mut second_saga) = placed(repository.as_ref(), 2).await;
+    let (third, _) = placed(repository.as_ref(), 3).await;
+    repository.save(confirmed(&mut first, &mut first_saga)).await.unwrap();
+    let ids = |found: &ChangedOrders| found.orders.iter().map(|(_, order, _)| order.id()).collect::<Vec<_>>();
+    let all = repository.changed_since(0, 10).await.unwrap();
+    assert_eq!(ids(&all), [second.id(), third.id(), first.id()], "each once, where its last event is");
+    assert_eq!(all.orders[2], (all.orders[2].0, first.clone(), first_saga.clone()));
+    // Pages go by position, and begin after it.
+    let page = repository.changed_since(0, 1).await.unwrap();
+    assert_eq!(ids(&page), [second.id()]);
+    let rest = repository.changed_since(page.orders[0].0, 10).await.unwrap();
+    assert_eq!(ids(&rest), [third.id(), first.id()]);
+    assert!(repository.changed_since(all.orders[2].0, 10).await.unwrap().orders.is_empty());
+    assert!(repository.changed_since(u64::MAX, 10).await.unwrap().orders.is_empty());
+
+    // Nothing is settled from the first order on that something is owed to.
+    assert_eq!(all.settled, all.orders[0].0 - 1);
+    for state in [SagaState::Reserving, SagaState::Done] {
+        second_saga.advance(state).unwrap();
+    }
+    second_saga.next_version();
+    repository.save(Change { order: None, saga: second_saga }).await.unwrap();
+    let now = repository.changed_since(0, 10).await.unwrap();
+    assert_eq!(now.settled, all.orders[1].0 - 1, "the third is now the first that is owed something");
+    assert_eq!(ids(&now), ids(&all), "a saga's step is no event");
+}
+
 /// Runs every case against `$fixture`, which gives what must be kept meanwhile, and the store.
 macro_rules! order_repository_contract {
     ($(#[$attribute:meta])* $adapter:ident, $fixture:expr) => {
@@ -228,6 +261,7 @@ macro_rules! order_repository_contract {
             the_most_overdue_is_claimed_first,
             a_finished_saga_is_never_due,
             pages_are_newest_first_filtered_and_without_gaps,
+            orders_that_changed_come_once_by_their_last_event,
         ]);
     };
     (@cases $attributes:tt $adapter:ident, $fixture:expr, [$($case:ident,)*]) => {

@@ -8,7 +8,9 @@ use contracts::Timestamp;
 use contracts::event_data::{OrderData, OrderStatus};
 use contracts::ids::{OrderId, UserId};
 use orders::application::OrderError;
-use orders::application::ports::{Change, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError};
+use orders::application::ports::{
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+};
 use orders::domain::{Order, OrderEvent, Saga, SagaState};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -84,6 +86,10 @@ impl OrderRepository for FaultyRepository {
     async fn timeline(&self, id: OrderId) -> Result<Vec<OrderData>, RepositoryError> {
         self.real.timeline(id).await
     }
+    async fn changed_since(&self, after: u64, limit: usize) -> Result<ChangedOrders, RepositoryError> {
+        self.real.changed_since(after, limit).await
+    }
+
     async fn forget_old_keys(&self, now: Timestamp) -> Result<usize, RepositoryError> {
         self.real.forget_old_keys(now).await
     }

@@ -187,3 +187,30 @@ async fn what_a_refund_under_way_forbids_is_refused_in_the_words_of_what_was_ask
     let cancel = wire::CancelOrderRequest { order_id, reason: String::new() };
     assert_eq!(refused(api.cancel_order(as_user(1, &[], cancel)).await).reason, Reason::OrderNotCancellable);
 }
+
+#[tokio::test]
+async fn services_alone_learn_what_orders_want_of_the_stock() {
+    let world = World::new();
+    let api = OrdersApi(world.ordering.clone());
+    let sold = an_order(&api, 1).await;
+    let declined = refused(api.place_order(as_user(1, &[], place(&[("A", 2)], "card_declined"))).await);
+    world.settle().await;
+    let list = |limit| wire::ListStockClaimsRequest { after_position: 0, limit };
+    let by_admin = api.list_stock_claims(as_user(1, &[Role::Admin], list(0))).await;
+    assert_eq!(refused(by_admin).reason, Reason::NotAllowed);
+    let by_service = |message| {
+        let mut request = Request::new(message);
+        request.extensions_mut().insert(Caller::Service("inventory".into()));
+        request
+    };
+    assert_eq!(refused(api.list_stock_claims(by_service(list(501))).await).fields[0].field, "limit");
+    let page = api.list_stock_claims(by_service(list(0))).await.unwrap().into_inner();
+    let told: Vec<_> =
+        page.items.iter().map(|item| (item.order_id.as_str(), item.claim(), item.items[0].quantity)).collect();
+    let expected = [
+        (sold.id.as_str(), wire::StockClaim::Sold, 1),
+        (declined.metadata["order_id"].as_str(), wire::StockClaim::Free, 2),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(page.settled_position, page.items[1].position, "both are done");
+}

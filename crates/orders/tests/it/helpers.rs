@@ -133,7 +133,8 @@ impl Inventory for FakeInventory {
         })?)
     }
 
-    async fn commit(&self, order_id: OrderId) -> Result<(), NeighbourError> {
+    async fn commit(&self, order: &Order) -> Result<(), NeighbourError> {
+        let order_id = order.id();
         self.faults.around(|| {
             assert!(matches!(self.state(order_id), Some(Held::Pinned | Held::Committed)), "committed without a pin");
             self.set(order_id, Held::Committed);

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use contracts::Timestamp;
 use contracts::event_data::OrderData;
 use contracts::ids::{OrderId, UserId};
-use orders::application::ports::{Change, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError};
+use orders::application::ports::{
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+};
 use orders::domain::{Order, OrderEvent, Saga};
 
 const KEY_TTL: Duration = Duration::from_hours(24);
@@ -125,6 +127,21 @@ impl OrderRepository for InMemoryOrderRepository {
     async fn timeline(&self, id: OrderId) -> Result<Vec<OrderData>, RepositoryError> {
         let tables = self.0.lock().unwrap();
         Ok(tables.events.iter().filter(|event| event.data.id == id).map(|event| event.data.clone()).collect())
+    }
+
+    async fn changed_since(&self, after: u64, limit: usize) -> Result<ChangedOrders, RepositoryError> {
+        let tables = self.0.lock().unwrap();
+        let last: BTreeMap<OrderId, u64> = (1..).zip(&tables.events).map(|(n, event)| (event.data.id, n)).collect();
+        let mut changed: Vec<(u64, Order, Saga)> = last
+            .iter()
+            .filter(|(_, position)| **position > after)
+            .map(|(id, position)| (*position, tables.orders[id].0.clone(), tables.orders[id].1.clone()))
+            .collect();
+        changed.sort_by_key(|(position, ..)| *position);
+        changed.truncate(limit);
+        let owed = tables.orders.iter().filter(|(_, (_, saga))| saga.parts().due_at.is_some());
+        let settled = owed.map(|(id, _)| last[id] - 1).min().unwrap_or(tables.events.len() as u64);
+        Ok(ChangedOrders { orders: changed, settled })
     }
 
     async fn forget_old_keys(&self, now: Timestamp) -> Result<usize, RepositoryError> {

@@ -65,8 +65,8 @@ impl<T: Inventory> Inventory for Frozen<T> {
     async fn pin(&self, order_id: OrderId) -> Result<(), PinError> {
         self.pass(Stuck::Pin, self.real.pin(order_id)).await
     }
-    async fn commit(&self, order_id: OrderId) -> Result<(), NeighbourError> {
-        self.pass(Stuck::Commit, self.real.commit(order_id)).await
+    async fn commit(&self, order: &Order) -> Result<(), NeighbourError> {
+        self.pass(Stuck::Commit, self.real.commit(order)).await
     }
     async fn give_back(&self, order_id: OrderId) -> Result<(), NeighbourError> {
         self.real.give_back(order_id).await
@@ -128,7 +128,7 @@ async fn a_checkout_goes_on_elsewhere(at: Stuck) {
     // A replica that starts now leaves the other its leases: whether it lives, nobody here can tell.
     let now = contracts::Clock::now(&world.clock);
     assert_eq!(open(schema.url()).await.release_leases_of_the_dead(now).await.unwrap(), 0);
-    world.clock.advance(LEASE - Duration::from_millis(1));
+    world.clock.advance(LEASE.saturating_sub(Duration::from_millis(1)));
     assert!(world.ordering.take_up_due().await.unwrap().is_empty(), "{at:?}: its owner may still be at it");
     doomed.shutdown_background();
 

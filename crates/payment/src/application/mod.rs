@@ -1,5 +1,6 @@
 //! What the service does: ports first, then one use case per file.
 
+pub mod audit;
 pub mod charge;
 pub mod events;
 pub mod get_payment;

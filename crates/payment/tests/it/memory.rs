@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use contracts::ids::{OrderId, RefundId};
 use contracts::{Event, Timestamp};
 use payment::application::ports::{Change, Due, LedgerEntry, LedgerKind, PaymentRepository, RepositoryError};
-use payment::domain::{Payment, RefundProgress};
+use payment::domain::{Payment, Refund, RefundProgress};
 
 #[derive(Default)]
 pub(crate) struct InMemoryPaymentRepository(Mutex<Tables>);
@@ -62,7 +62,7 @@ impl PaymentRepository for InMemoryPaymentRepository {
         let mut tables = self.0.lock().unwrap();
         let order_id = change.payment.order_id();
         let is_fresh = tables.payments.get(&order_id).is_some_and(|stored| stored.version() == change.expected_version);
-        let refunds: Vec<RefundId> = change.payment.snapshot().refunds.iter().map(|refund| refund.id()).collect();
+        let refunds: Vec<RefundId> = change.payment.snapshot().refunds.iter().map(Refund::id).collect();
         let are_its_own = refunds.iter().all(|id| tables.refunds.get(id).is_none_or(|owner| *owner == order_id));
         let is_new = |entry: &LedgerEntry| match entry.kind {
             LedgerKind::Capture => {

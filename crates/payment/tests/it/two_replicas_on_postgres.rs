@@ -77,7 +77,7 @@ async fn an_order_is_charged_once_and_a_refund_given_once_whichever_replicas_are
         assert_eq!(count(&schema, sql).await, wanted, "{sql}");
     }
     // The provider's own word.
-    let books = format!("{}_sandbox", schema.name());
+    let books = format!("{}_sandbox", schema.url().rsplit_once("search_path%3D").unwrap().1);
     let given: Vec<(i64, i64)> = {
         let sql = format!(
             "SELECT (SELECT count(*) FROM {books}.charges), (SELECT count(*) FROM {books}.refunds WHERE amount_minor = 1000)"

@@ -6,5 +6,7 @@ mod command_line;
 mod journey;
 mod kill;
 mod process;
+mod reconcile;
+mod reconcile_postgres_mongo_redis;
 #[cfg(all(feature = "amqp", feature = "mongodb", feature = "postgres", feature = "redis"))]
 mod system;

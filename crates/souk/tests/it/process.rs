@@ -38,8 +38,16 @@ impl Drop for Souk {
 impl Souk {
     /// Starts on a folder and waits until it says where it is.
     pub(crate) async fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[]).await
+    }
+
+    /// The same with these settings in its environment.
+    pub(crate) async fn start_with(folder: &Path, settings: &[(&str, String)]) -> Self {
         let mut command = souk();
-        command.args(["up", "--seed", "--port", "0", "--internal-port", "0", "--data-dir"]).arg(folder);
+        command
+            .envs(settings.iter().map(|(key, value)| (key, value)))
+            .args(["up", "--seed", "--port", "0", "--internal-port", "0", "--data-dir"])
+            .arg(folder);
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
         let pid = child.id();
         let started = Instant::now();

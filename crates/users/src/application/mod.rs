@@ -1,5 +1,6 @@
 //! Use cases, one a file, and the ports they need.
 
+pub mod audit;
 pub mod ban_user;
 pub mod effects;
 pub mod end_session;

@@ -114,7 +114,7 @@ async fn no_replica_signs_with_a_key_that_another_one_has_not_heard_of() {
     one.rotate.execute().await.unwrap();
     assert_ne!(one.newest(), first, "published at once");
     assert!(other.knows(&one.sign()).await, "and not used yet: the other looks only now and then");
-    clock.advance(PUBLISHED_BEFORE_USE - Duration::from_millis(1));
+    clock.advance(PUBLISHED_BEFORE_USE.saturating_sub(Duration::from_millis(1)));
     other.rotate.execute().await.unwrap();
     assert_eq!(other.newest(), one.newest(), "it makes none of its own");
     let last_of_the_old = one.sign();

@@ -43,8 +43,8 @@ async fn the_indexes_that_hold_what_must_be_unique_and_find_what_is_over_are_the
     ] {
         let indexes: Vec<_> =
             database.collection::<Document>(collection).list_indexes().await.unwrap().try_collect().await.unwrap();
-        let found = indexes.iter().filter_map(|index| index.options.as_ref());
-        let index = found.filter(|index| index.name.as_deref() == Some(name)).next_back();
+        let mut found = indexes.iter().filter_map(|index| index.options.as_ref());
+        let index = found.find(|index| index.name.as_deref() == Some(name));
         let index = index.unwrap_or_else(|| panic!("{collection} has no {name}"));
         assert_eq!(index.unique.unwrap_or(false), unique, "{name}");
     }

@@ -105,4 +105,10 @@ impl OrdersService for Orders {
         self.script.enter("RefundOrder", &request).await?;
         Ok(Response::new(self.outcome(OrderStatus::Refunded)))
     }
+    async fn list_stock_claims(
+        &self,
+        _: Request<ListStockClaimsRequest>,
+    ) -> Result<Response<ListStockClaimsResponse>, Status> {
+        Err(Status::unimplemented("the gateway never asks this"))
+    }
 }

@@ -158,6 +158,14 @@ pub(super) fn hold(request: pb::HoldRequest) -> Result<(OrderId, Lines, Duration
     faults.finish((|| Some((order_id?, lines?, ttl?)))())
 }
 
+/// What is to be committed; without items the caller does not say what was bought.
+pub(super) fn commit(request: pb::CommitRequest) -> Result<(OrderId, Option<Lines>), Refusal> {
+    let mut faults = Faults::none();
+    let order_id = faults.take("/order_id", request.order_id.parse());
+    let bought = if request.items.is_empty() { Some(None) } else { lines(&mut faults, request.items).map(Some) };
+    faults.finish((|| Some((order_id?, bought?)))())
+}
+
 fn lines(faults: &mut Faults, items: Vec<pb::Line>) -> Option<Lines> {
     if items.len() > MAX_ITEMS {
         faults.add("/items", InvalidLines::TooMany);

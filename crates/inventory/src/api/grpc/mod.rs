@@ -132,7 +132,8 @@ impl InventoryService for InventoryGrpc {
 
     async fn commit(&self, request: Request<pb::CommitRequest>) -> Result<Response<pb::Reservation>, Status> {
         service(&Caller::of(&request))?;
-        answer(self.inventory.commit(convert::order_id(&request.into_inner().order_id)?).await)
+        let (order_id, bought) = convert::commit(request.into_inner())?;
+        answer(self.inventory.commit(order_id, bought).await)
     }
 
     async fn release(&self, request: Request<pb::ReleaseRequest>) -> Result<Response<pb::Reservation>, Status> {

@@ -37,10 +37,9 @@ impl Inventory for GrpcInventory {
     }
 
     async fn hold(&self, order: &Order) -> Result<(), HoldError> {
-        let items = order.items().iter();
         let request = wire::HoldRequest {
             order_id: order.id().to_string(),
-            items: items.map(|item| wire::Line { sku: item.sku.to_string(), quantity: item.quantity.get() }).collect(),
+            items: lines_of(order),
             ttl_ms: HOLD_TTL.as_millis() as u64,
         };
         match self.0.clone().hold(request).await {
@@ -64,8 +63,8 @@ impl Inventory for GrpcInventory {
         }
     }
 
-    async fn commit(&self, order_id: OrderId) -> Result<(), NeighbourError> {
-        let request = wire::CommitRequest { order_id: order_id.to_string() };
+    async fn commit(&self, order: &Order) -> Result<(), NeighbourError> {
+        let request = wire::CommitRequest { order_id: order.id().to_string(), items: lines_of(order) };
         self.0.clone().commit(request).await.map(drop).map_err(|status| neighbour_error(SERVICE, &status))
     }
 
@@ -81,6 +80,11 @@ impl Inventory for GrpcInventory {
             Err(status) => Err(neighbour_error(SERVICE, &status)),
         }
     }
+}
+
+fn lines_of(order: &Order) -> Vec<wire::Line> {
+    let items = order.items().iter();
+    items.map(|item| wire::Line { sku: item.sku.to_string(), quantity: item.quantity.get() }).collect()
 }
 
 fn to_product(product: wire::Product) -> Result<PricedProduct, NeighbourError> {

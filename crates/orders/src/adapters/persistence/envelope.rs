@@ -1,4 +1,5 @@
-//! The event of a change, as it is kept in the log and travels on the bus; the same for every store.
+//! The event of a change, as it is kept in the log and travels on the bus, and where the log is settled; the same for every
+//! store.
 
 use contracts::event::EventHead;
 use contracts::{Event, IdGenerator};
@@ -21,4 +22,11 @@ pub(super) fn envelope(ids: &dyn IdGenerator, event: &OrderEvent) -> Result<Even
         request_id: context.map(|context| context.request_id().to_owned()),
     };
     Event::new(head, &event.data).map_err(|error| RepositoryError::Unavailable(Box::new(error)))
+}
+
+/// The last position before every event of an order whose saga is not done: `end` is that of the log, `owed` the first among
+/// the last events of such orders.
+pub(super) fn settled(end: i64, owed: Option<i64>) -> u64 {
+    let settled = owed.map_or(end, |owed| end.min(owed - 1));
+    u64::try_from(settled).unwrap_or(0)
 }

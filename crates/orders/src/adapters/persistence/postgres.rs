@@ -11,9 +11,11 @@ use messaging::postgres::sql::{AssertSqlSafe, PgConnection, Row as _, query, que
 use messaging::postgres::{Database, InvalidPostgresUrl, Migration, PostgresOutbox, StoreError, outbox};
 use uuid::Uuid;
 
-use super::envelope::envelope;
+use super::envelope::{envelope, settled};
 use super::postgres_rows::{self as rows, SAGA_COLUMNS};
-use crate::application::ports::{Change, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError};
+use crate::application::ports::{
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+};
 use crate::domain::{Order, OrderEvent, Saga};
 
 /// How long an idempotency key holds (design: Checkout).
@@ -286,6 +288,44 @@ impl OrderRepository for PostgresOrderRepository {
                         .ok_or_else(|| RepositoryError::Corrupt { table: "events", row: event_id.to_string() })
                 })
                 .collect()
+        };
+        self.database.within_time(reading).await
+    }
+
+    async fn changed_since(&self, after: u64, limit: usize) -> Result<ChangedOrders, RepositoryError> {
+        // One statement each, in this order: what is settled is then never later than the orders that are returned.
+        let sql = format!(
+            "SELECT {SAGA_COLUMNS}, o.body, e.position
+             FROM events e JOIN orders o ON o.id = e.subject::uuid JOIN sagas s ON s.order_id = o.id
+             WHERE e.position > $1 AND NOT EXISTS (
+                 SELECT 1 FROM events l WHERE l.subject = e.subject AND l.position > e.position)
+             ORDER BY e.position LIMIT $2"
+        );
+        let reading = async {
+            let mut connection = self.database.acquire().await?;
+            let row = query(
+                "SELECT (SELECT coalesce(max(position), 0) FROM events),
+                        (SELECT min(last.position) FROM sagas s CROSS JOIN LATERAL (
+                             SELECT max(position) AS position FROM events WHERE subject = s.order_id::text) last
+                         WHERE s.due_at IS NOT NULL)",
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            let settled = settled(row.try_get(0)?, row.try_get(1)?);
+            let found = query(AssertSqlSafe(sql))
+                .bind(i64::try_from(after).unwrap_or(i64::MAX))
+                .bind(limit as i64)
+                .fetch_all(&mut *connection)
+                .await?;
+            let orders = found
+                .iter()
+                .map(|row| {
+                    let position: i64 = row.try_get("position")?;
+                    let (order, saga) = rows::order_and_saga_of(row)?;
+                    Ok((position.unsigned_abs(), order, saga))
+                })
+                .collect::<Result<_, RepositoryError>>()?;
+            Ok(ChangedOrders { orders, settled })
         };
         self.database.within_time(reading).await
     }

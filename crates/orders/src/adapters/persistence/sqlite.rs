@@ -12,9 +12,11 @@ use messaging::outbox;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 
-use super::envelope::envelope;
+use super::envelope::{envelope, settled};
 use super::sqlite_rows::{SAGA_COLUMNS, body_of, insert_saga, order_of, parsed, saga_of, update_saga};
-use crate::application::ports::{Change, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError};
+use crate::application::ports::{
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+};
 use crate::domain::{Order, OrderEvent, Saga};
 
 /// How long an idempotency key holds: far longer than any client repeats a request, and then the table need not grow.
@@ -311,6 +313,39 @@ impl OrderRepository for SqliteOrderRepository {
                     entries.push(event.data::<OrderData>().map_err(|_| corrupt())?);
                 }
                 Ok(entries)
+            })
+            .await
+    }
+
+    async fn changed_since(&self, after: u64, limit: usize) -> Result<ChangedOrders, RepositoryError> {
+        self.database
+            .read(move |connection| {
+                let end: i64 = connection
+                    .prepare_cached("SELECT coalesce(max(position), 0) FROM events")?
+                    .query_row([], |row| row.get(0))?;
+                let owed: Option<i64> = connection
+                    .prepare_cached(
+                        "SELECT min((SELECT max(e.position) FROM events e WHERE e.subject = s.order_id))
+                         FROM sagas s WHERE s.due_at IS NOT NULL",
+                    )?
+                    .query_row([], |row| row.get(0))?;
+                let mut statement = connection.prepare_cached(&format!(
+                    "SELECT {SAGA_COLUMNS}, o.body, e.position
+                     FROM events e JOIN sagas s ON s.order_id = e.subject JOIN orders o ON o.id = s.order_id
+                     WHERE e.position > ?1 AND NOT EXISTS (
+                         SELECT 1 FROM events l WHERE l.subject = e.subject AND l.position > e.position)
+                     ORDER BY e.position LIMIT ?2"
+                ))?;
+                let after = i64::try_from(after).unwrap_or(i64::MAX);
+                let rows = statement.query_map((after, limit as i64), |row| {
+                    Ok((row.get::<_, i64>(15)?, row.get::<_, String>(14)?, saga_of(row)?))
+                })?;
+                let mut orders = Vec::new();
+                for row in rows {
+                    let (position, body, saga) = row?;
+                    orders.push((position.unsigned_abs(), order_of(&body)?, saga));
+                }
+                Ok(ChangedOrders { orders, settled: settled(end, owed) })
             })
             .await
     }

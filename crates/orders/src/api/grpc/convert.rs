@@ -9,10 +9,13 @@ use contracts::values::{PAYMENT_METHODS, parse_text};
 use contracts::{Quantity, Reason, Refusal, Sku};
 
 use crate::application::place_order::{Outcome, PlaceOrder};
-use crate::domain::MAX_LINES;
+use crate::application::queries::StockClaims;
+use crate::domain::{MAX_LINES, StockClaim};
 
 const DEFAULT_PAGE: usize = 20;
 const MAX_PAGE: u32 = 100;
+const DEFAULT_CLAIMS: usize = 200;
+const MAX_CLAIMS: u32 = 500;
 /// Most fields named in one refusal: it travels in a header, and nobody reads more.
 pub(super) const MAX_VIOLATIONS: usize = 16;
 
@@ -148,4 +151,32 @@ fn item_to_wire(item: OrderItemData) -> wire::OrderItem {
 
 pub(super) fn outcome_to_wire(outcome: Outcome) -> wire::OrderOutcome {
     wire::OrderOutcome { order: Some(to_wire(outcome.order.to_data())), decided: outcome.decided }
+}
+
+pub(super) fn claims_limit(limit: u32) -> Result<usize, Refusal> {
+    match limit {
+        0 => Ok(DEFAULT_CLAIMS),
+        1..=MAX_CLAIMS => Ok(limit as usize),
+        _ => Err(Refusal::invalid("limit", format!("must be 1 to {MAX_CLAIMS}"))),
+    }
+}
+
+pub(super) fn stock_claims_to_wire(claims: &StockClaims) -> wire::ListStockClaimsResponse {
+    let items = claims.claims.iter().map(|(position, order, claim)| wire::OrderStockClaim {
+        order_id: order.id().to_string(),
+        position: *position,
+        claim: match claim {
+            StockClaim::Open => wire::StockClaim::Open,
+            StockClaim::Promised => wire::StockClaim::Promised,
+            StockClaim::Sold => wire::StockClaim::Sold,
+            StockClaim::Free => wire::StockClaim::Free,
+        }
+        .into(),
+        items: order
+            .items()
+            .iter()
+            .map(|item| wire::RequestedItem { sku: item.sku.to_string(), quantity: item.quantity.get() })
+            .collect(),
+    });
+    wire::ListStockClaimsResponse { items: items.collect(), settled_position: claims.settled }
 }

@@ -16,7 +16,8 @@ use tonic::{Request, Response, Status};
 use crate::application::ports::OrderFilter;
 use crate::application::{OrderError, Ordering};
 use convert::{
-    cursor_of, optional_text, order_id, outcome_to_wire, page_limit, place_order, status_from_wire, to_cursor, to_wire,
+    claims_limit, cursor_of, optional_text, order_id, outcome_to_wire, page_limit, place_order, status_from_wire,
+    stock_claims_to_wire, to_cursor, to_wire,
 };
 
 /// When the gateway may be asked again.
@@ -150,5 +151,16 @@ impl OrdersService for OrdersApi {
             optional_text(Some(request.reason), "/reason", 500)?.unwrap_or_else(|| "refunded by staff".to_owned());
         let outcome = self.0.refund_order(id, reason).await.map_err(Refusal::from)?;
         Ok(Response::new(outcome_to_wire(outcome)))
+    }
+
+    async fn list_stock_claims(
+        &self,
+        request: Request<wire::ListStockClaimsRequest>,
+    ) -> Result<Response<wire::ListStockClaimsResponse>, Status> {
+        Caller::of(&request).service()?;
+        let request = request.get_ref();
+        let limit = claims_limit(request.limit)?;
+        let claims = self.0.stock_claims(request.after_position, limit).await.map_err(Refusal::from)?;
+        Ok(Response::new(stock_claims_to_wire(&claims)))
     }
 }

@@ -121,8 +121,16 @@ impl Drop for Engine {
         if self.kind == Kind::Rabbit {
             // The port mapper that it started is a daemon and outlives it.
             let port = (self.port + 2).to_string();
-            let mut end = Command::new("epmd");
-            let _ = end.arg("-kill").env("ERL_EPMD_PORT", port).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            let ended = || {
+                let mut end = Command::new("epmd");
+                end.arg("-kill").env("ERL_EPMD_PORT", &port).stdout(Stdio::null()).stderr(Stdio::null());
+                end.status().is_ok_and(|status| status.success())
+            };
+            // It refuses while it believes the node to be alive.
+            let started = Instant::now();
+            while !ended() && started.elapsed() < Duration::from_secs(3) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
     }
 }

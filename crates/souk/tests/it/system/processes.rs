@@ -1,7 +1,6 @@
 //! The services, each a process.
 
 use std::fs::File;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -50,7 +49,8 @@ impl Instance {
         command.env(format!("SOUK_{upper}_INTERNAL_ADDR"), format!("127.0.0.1:{}", self.port + 1));
         command.envs(self.environment.iter().cloned());
         command.current_dir(self.log.parent().unwrap());
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+        // Of the test's own process group: what ends the test ends them.
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
     }
 

@@ -1,8 +1,11 @@
 //! A second instance of every service beside the first: the work is shared, nothing happens twice, and one of two may die.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use tokio::task::JoinHandle;
 
 use super::books::{Books, kept_promises};
 use super::eventually;
@@ -34,10 +37,17 @@ async fn two_instances_of_every_service_share_the_work_and_do_nothing_twice() {
 
     // Whichever instance recorded an entry, it comes to the streams of both gateways.
     let inboxes = Books::open(&world).await.inboxes().await;
-    for stream in streams {
-        let heard = tokio::time::timeout(PATIENCE, stream).await.expect("the stream hears of the order").unwrap();
-        assert!(heard, "the stream ended before");
-    }
+    let wanted: BTreeSet<_> = inboxes[shoppers.user_id(0)].keys().copied().collect();
+    eventually("both streams hear of everything", PATIENCE, || async {
+        for stream in &streams {
+            let heard = stream.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            if *heard != wanted {
+                return Err(format!("{heard:?} of {wanted:?}"));
+            }
+        }
+        Ok(())
+    })
+    .await;
     let notified = inboxes.values().flat_map(|inbox| inbox.values()).filter(|event| *event == "notification").count();
     eventually("one email for each notification", PATIENCE, || async {
         let sent = world.emails();
@@ -94,22 +104,42 @@ async fn one_of_two_instances_of_every_service_may_be_killed_under_load() {
     assert_eq!(tap.out_of_order(), Vec::<String>::new());
 }
 
-/// A stream of the first shopper at each gateway; its end says whether an order was heard of.
-async fn live_streams(world: &World, shoppers: &Shoppers) -> Vec<tokio::task::JoinHandle<bool>> {
+/// The first shopper's open stream at one gateway.
+struct LiveStream {
+    /// Positions of the inbox that it brought; the greeting names the one before the first.
+    heard: Arc<Mutex<BTreeSet<i64>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for LiveStream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One at each gateway.
+async fn live_streams(world: &World, shoppers: &Shoppers) -> Vec<LiveStream> {
     let mut streams = Vec::new();
     for gateway in world.gateways() {
         let request = world.client.get(format!("{gateway}/events")).bearer_auth(shoppers.token(0));
         let mut body = request.send().await.unwrap().error_for_status().unwrap().bytes_stream();
-        streams.push(tokio::spawn(async move {
+        let heard: Arc<Mutex<BTreeSet<i64>>> = Arc::default();
+        let kept = Arc::clone(&heard);
+        let task = tokio::spawn(async move {
             let mut text = String::new();
             while let Some(Ok(bytes)) = body.next().await {
                 text.push_str(&String::from_utf8_lossy(&bytes));
-                if text.contains("event: notification\n") || text.contains("event:notification\n") {
-                    return true;
+                while let Some((line, rest)) = text.split_once('\n') {
+                    if let Some(id) =
+                        line.strip_prefix("id:").and_then(|id| id.trim().parse().ok()).filter(|id| *id > 0)
+                    {
+                        kept.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+                    }
+                    text = rest.to_owned();
                 }
             }
-            false
-        }));
+        });
+        streams.push(LiveStream { heard, task });
     }
     streams
 }

@@ -71,14 +71,15 @@ impl Attempt {
 pub(crate) struct Shoppers {
     client: reqwest::Client,
     gateways: Vec<String>,
-    tokens: Vec<String>,
+    /// User id and access token.
+    people: Vec<(String, String)>,
 }
 
 impl Shoppers {
     /// Registers them.
     pub(crate) async fn register(world: &World) -> Arc<Self> {
         let (client, gateways) = (world.client.clone(), world.gateways());
-        let tokens = (0..SHOPPERS).map(|_| {
+        let people = (0..SHOPPERS).map(|_| {
             let url = format!("{}/api/auth/register", gateways[0]);
             let email = format!("shopper-{}@souk.test", Uuid::new_v4().simple());
             let account = json!({ "email": email, "password": "a-long-password", "name": "Shopper" });
@@ -87,19 +88,24 @@ impl Shoppers {
                 let response = client.post(url).json(&account).send().await.unwrap();
                 assert_eq!(response.status(), 201);
                 let session: Value = response.json().await.unwrap();
-                session["access_token"].as_str().unwrap().to_owned()
+                let text = |pointer| session.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+                (text("/user/id"), text("/access_token"))
             }
         });
-        let tokens = join_all(tokens).await;
-        Arc::new(Self { client, gateways, tokens })
+        let people = join_all(people).await;
+        Arc::new(Self { client, gateways, people })
+    }
+
+    pub(crate) fn user_id(&self, shopper: usize) -> &str {
+        &self.people[shopper].0
     }
 
     pub(crate) fn token(&self, shopper: usize) -> &str {
-        &self.tokens[shopper]
+        &self.people[shopper].1
     }
 
     async fn ask(&self, gateway: &str, shopper: usize, key: &str, body: &Value) -> Result<Answer, String> {
-        let request = self.client.post(format!("{gateway}/api/orders")).bearer_auth(&self.tokens[shopper]);
+        let request = self.client.post(format!("{gateway}/api/orders")).bearer_auth(self.token(shopper));
         let request = request.header("Idempotency-Key", key).json(body).timeout(DEADLINE + 2 * SLACK);
         let response = request.send().await.map_err(|error| format!("{error:?}"))?;
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

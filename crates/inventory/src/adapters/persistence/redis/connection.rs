@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult,
+    ScriptInvocation, Value,
+};
 
+use super::gate::{Gate, Pass};
 use super::url::RedisUrl;
 
 /// Longest wait for a connection.
@@ -21,7 +25,15 @@ const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Connection {
     client: Client,
-    manager: ConnectionManager,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    /// To whatever Redis is there.
+    Direct(ConnectionManager),
+    /// To one that is known to have everything.
+    Guarded(Gate),
 }
 
 impl Connection {
@@ -34,7 +46,20 @@ impl Connection {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
-        Ok(Self { client, manager })
+        Ok(Self { client, way: Way::Direct(manager) })
+    }
+
+    /// The same Redis, through a gate.
+    pub(super) fn behind(&self, gate: Gate) -> Self {
+        Self { client: self.client.clone(), way: Way::Guarded(gate) }
+    }
+
+    /// A connection for a gate.
+    pub(super) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
     /// For subscriptions, which need connections of their own.
@@ -43,17 +68,17 @@ impl Connection {
     }
 
     pub(super) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let mut manager = self.manager.clone();
-        match command.query_async(&mut manager).await {
-            Err(error) if is_stale(&error) => command.query_async(&mut manager).await,
+        let mut link = self.link().await?;
+        match command.query_async(&mut link).await {
+            Err(error) if self.is_stale(&link, &error) => command.query_async(&mut self.link().await?).await,
             result => result,
         }
     }
 
     pub(super) async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> RedisResult<T> {
-        let mut manager = self.manager.clone();
-        match pipeline.query_async(&mut manager).await {
-            Err(error) if is_stale(&error) => pipeline.query_async(&mut manager).await,
+        let mut link = self.link().await?;
+        match pipeline.query_async(&mut link).await {
+            Err(error) if self.is_stale(&link, &error) => pipeline.query_async(&mut self.link().await?).await,
             result => result,
         }
     }
@@ -63,10 +88,64 @@ impl Connection {
     /// A script is sent again only where it can't have run, or where running twice is as good as once: all of them compare
     /// the revision that they were decided on.
     pub(super) async fn script<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<T> {
-        let mut manager = self.manager.clone();
-        match script.invoke_async(&mut manager).await {
-            Err(error) if is_stale(&error) => script.invoke_async(&mut manager).await,
+        let mut link = self.link().await?;
+        match script.invoke_async(&mut link).await {
+            Err(error) if self.is_stale(&link, &error) => script.invoke_async(&mut self.link().await?).await,
             result => result,
+        }
+    }
+
+    async fn link(&self) -> RedisResult<Link> {
+        match &self.way {
+            Way::Direct(manager) => Ok(Link::Manager(manager.clone())),
+            Way::Guarded(gate) => gate.pass().await.map(Link::Pass),
+        }
+    }
+
+    /// The connection was gone before the question, or the failure to connect is an old one: the next attempt connects anew.
+    fn is_stale(&self, link: &Link, error: &RedisError) -> bool {
+        let lost = error.is_connection_refusal() || error.is_connection_dropped();
+        // A primary that became a replica: another one has the data now.
+        let demoted = error.code() == Some("READONLY");
+        if let (Way::Guarded(gate), Link::Pass(pass)) = (&self.way, link)
+            && (lost || demoted)
+        {
+            gate.broke(pass);
+        }
+        lost
+    }
+}
+
+/// What a question goes over.
+enum Link {
+    Manager(ConnectionManager),
+    Pass(Pass),
+}
+
+impl ConnectionLike for Link {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Manager(manager) => manager.req_packed_command(command),
+            Self::Pass(pass) => pass.connection.req_packed_command(command),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Manager(manager) => manager.req_packed_commands(pipeline, offset, count),
+            Self::Pass(pass) => pass.connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Manager(manager) => manager.get_db(),
+            Self::Pass(pass) => pass.connection.get_db(),
         }
     }
 }
@@ -77,9 +156,4 @@ fn tcp_settings() -> TcpSettings {
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(UNACKNOWLEDGED_TIMEOUT);
     settings
-}
-
-/// The connection was gone before the question, or the failure to connect is an old one: the next attempt connects anew.
-fn is_stale(error: &RedisError) -> bool {
-    error.is_connection_refusal() || error.is_connection_dropped()
 }

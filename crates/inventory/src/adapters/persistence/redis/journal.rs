@@ -26,6 +26,7 @@ pub(super) struct Scripts {
     pub(super) pending: Script,
     pub(super) repair: Script,
     pub(super) reindex: Script,
+    pub(super) mark: Script,
 }
 
 /// What is shared.
@@ -55,8 +56,14 @@ impl Journal {
             pending: Script::new(include_str!("lua/pending.lua")),
             repair: Script::new(include_str!("lua/repair.lua")),
             reindex: Script::new(include_str!("lua/reindex.lua")),
+            mark: Script::new(include_str!("lua/mark.lua")),
         });
         Self { connection, keys, scripts, appended: Arc::default(), ids }
+    }
+
+    /// The same over another connection.
+    pub(super) fn over(&self, connection: Connection) -> Self {
+        Self { connection, ..self.clone() }
     }
 
     pub(super) fn event_writer(&self, at: Timestamp) -> EventWriter {

@@ -85,6 +85,16 @@ impl Keys {
         self.named("relay")
     }
 
+    /// Text: the run of Redis at which this data was last known to be whole.
+    pub(super) fn verified(&self) -> String {
+        self.named("verified")
+    }
+
+    /// Number: the position of the order log up to which this data has everything that was done for orders.
+    pub(super) fn mark(&self) -> String {
+        self.named("mark")
+    }
+
     /// Channel: something was appended.
     pub(super) fn channel(&self) -> String {
         self.named("appended")

@@ -6,7 +6,9 @@
 mod audit;
 mod catalogue;
 mod connection;
+mod facts;
 mod failure;
+mod gate;
 mod journal;
 mod keys;
 mod outbox;
@@ -17,11 +19,12 @@ mod url;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use contracts::IdGenerator;
+use contracts::{Clock, IdGenerator};
 use futures::future::BoxFuture;
 
 pub use audit::{Disagreement, Findings, RedisAudit};
 pub use catalogue::RedisCatalogue;
+pub use facts::RedisInventoryAudit;
 pub use outbox::RedisOutbox;
 pub use reservations::RedisReservations;
 pub use upkeep::Upkeep;
@@ -29,10 +32,12 @@ pub use url::{InvalidRedisUrl, RedisUrl};
 
 use connection::Connection;
 use failure::Failure;
+use gate::Gate;
 use journal::Journal;
 use keys::Keys;
 
-use crate::application::ports::RepositoryError;
+use crate::application::ports::{OrderLog, RepositoryError};
+use crate::application::recover::Recovery;
 
 /// The adapters on one prefix of one Redis.
 pub struct RedisStore {
@@ -44,8 +49,6 @@ pub struct RedisStore {
     pub outbox: RedisOutbox,
     /// Compares counters with ledger and reservations.
     pub audit: RedisAudit,
-    /// What has to run beside.
-    pub upkeep: Upkeep,
     journal: Journal,
     evicts: Arc<AtomicBool>,
 }
@@ -56,7 +59,8 @@ pub struct RedisStore {
 pub struct OpenError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl RedisStore {
-    /// The adapters; they connect when first asked for something, and again whenever the connection was lost.
+    /// The adapters, on whatever Redis has: for tools and tests. They connect when first asked for something, and again
+    /// whenever the connection was lost.
     ///
     /// # Errors
     /// [`OpenError`]; whether Redis is there is [`RedisStore::ping`]'s to say.
@@ -66,18 +70,41 @@ impl RedisStore {
     pub fn open(url: &RedisUrl, ids: Arc<dyn IdGenerator>) -> Result<Self, OpenError> {
         let relay = ids.new_uuid().to_string();
         let connection = Connection::lazy(url).map_err(|error| OpenError(Box::new(error)))?;
-        let journal = Journal::new(connection.clone(), Keys::new(url.prefix()), ids);
-        let audit = RedisAudit::new(journal.clone());
-        let evicts = Arc::new(AtomicBool::new(false));
-        Ok(Self {
+        let journal = Journal::new(connection, Keys::new(url.prefix()), ids);
+        Ok(Self::on(journal, relay, Arc::new(AtomicBool::new(false))))
+    }
+
+    /// The adapters for a service: they refuse everything until [`Upkeep::run`] has found that Redis forgot nothing, or
+    /// has restored it from what orders say; and again after each start of Redis.
+    ///
+    /// # Errors
+    /// As [`RedisStore::open`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn guarded(
+        url: &RedisUrl,
+        ids: Arc<dyn IdGenerator>,
+        orders: Arc<dyn OrderLog>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Upkeep), OpenError> {
+        let direct = Self::open(url, ids)?;
+        let gate = Gate::closed();
+        let journal = direct.journal.over(direct.journal.connection.behind(gate.clone()));
+        let recovery = Recovery::new(orders, Arc::new(direct.reservations), Arc::clone(&clock));
+        let upkeep = Upkeep::new(direct.journal, gate, direct.audit, recovery, clock, Arc::clone(&direct.evicts));
+        Ok((Self::on(journal, direct.outbox.relay().to_owned(), direct.evicts), upkeep))
+    }
+
+    fn on(journal: Journal, relay: String, evicts: Arc<AtomicBool>) -> Self {
+        Self {
             catalogue: RedisCatalogue::new(journal.clone()),
             reservations: RedisReservations::new(journal.clone()),
             outbox: RedisOutbox::new(journal.clone(), relay),
-            upkeep: Upkeep::new(connection, audit.clone(), Arc::clone(&evicts)),
-            audit,
+            audit: RedisAudit::new(journal.clone()),
             journal,
             evicts,
-        })
+        }
     }
 
     /// What answers whether the store can be written to.

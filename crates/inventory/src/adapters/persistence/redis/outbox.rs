@@ -29,6 +29,10 @@ impl RedisOutbox {
         Self { journal, relay }
     }
 
+    pub(super) fn relay(&self) -> &str {
+        &self.relay
+    }
+
     /// Hears what other processes append, until `stop` is cancelled. Nothing is lost without it: the relay looks by itself
     /// every few seconds.
     pub async fn listen(&self, stop: &CancellationToken) {

@@ -13,6 +13,7 @@ use redis::{FromRedisValue, Value, cmd, from_redis_value};
 use super::failure::Failure;
 use super::journal::{ATTEMPTS, At, Fields, Journal, back_off, fields, number};
 use crate::adapters::persistence::rows::{ReservationRow, cause_and_expiry, items, stock_of};
+use crate::adapters::persistence::uncovered;
 use crate::application::ports::{ChangeError, RepositoryError, ReservationRepository};
 use crate::domain::error::ReservationError;
 use crate::domain::lines::Line;
@@ -98,7 +99,7 @@ impl RedisReservations {
             }
             None => script.arg("").arg("").arg(""),
         };
-        script.arg(keys.channel());
+        script.arg(keys.channel()).arg(if change.cover { "1" } else { "" }).arg(uncovered::reason(order_id));
         for line in moved {
             let Some(effect) = change.effect else { break };
             let (on_hand, reserved) = difference(effect, line)?;
@@ -109,7 +110,11 @@ impl RedisReservations {
         let mut answer = answer.map_err(|error| Failure::reading(error, "reservations", order_id))?.into_iter();
         let said: Option<String> = answer.next().and_then(|said| from_redis_value(said).ok());
         match (said.as_deref(), answer.next()) {
-            (Some("saved"), _) => {
+            (Some("saved"), found) => {
+                let found: Vec<u64> = found.and_then(|found| from_redis_value(found).ok()).unwrap_or_default();
+                for (line, units) in moved.iter().zip(found).filter(|(_, units)| *units > 0) {
+                    uncovered::report(order_id, line.sku.as_str(), units);
+                }
                 if change.event.is_some() {
                     self.journal.appended.notify_one();
                 }
@@ -250,8 +255,9 @@ mod tests {
     #[test]
     fn stock_moves_by_the_difference_that_the_domain_makes() {
         let line = Line { sku: "A".parse().unwrap(), quantity: Quantity::try_from(3).unwrap() };
-        let differences = [StockEffect::Reserve, StockEffect::Unreserve, StockEffect::Commit, StockEffect::Return]
-            .map(|effect| difference(effect, &line).unwrap());
-        assert_eq!(differences, [(0, 3), (0, -3), (-3, -3), (3, 0)]);
+        let differences =
+            [StockEffect::Reserve, StockEffect::Unreserve, StockEffect::Commit, StockEffect::Return, StockEffect::Sell]
+                .map(|effect| difference(effect, &line).unwrap());
+        assert_eq!(differences, [(0, 3), (0, -3), (-3, -3), (3, 0), (-3, 0)]);
     }
 }

@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file for the catalogue, the stock, the reservations, the ledger and the event log.
 
 mod catalogue;
+mod facts;
 mod failure;
 mod journal;
 mod reservations;
@@ -13,6 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 
 pub use catalogue::SqliteCatalogue;
+pub use facts::SqliteInventoryAudit;
 pub use reservations::SqliteReservations;
 
 use failure::Failure;

@@ -10,10 +10,11 @@ use super::journal::{Journal, append, unwritable};
 use super::{find_stock, save_stock};
 use crate::adapters::persistence::events::EventWriter;
 use crate::adapters::persistence::rows::{ReservationRow, cause_and_expiry, items};
+use crate::adapters::persistence::uncovered;
 use crate::application::ports::{ChangeError, RepositoryError, ReservationRepository};
 use crate::domain::error::ReservationError;
 use crate::domain::reservation::{Reservation, ReservationCommand, Transition};
-use crate::domain::stock::{EffectError, ShelfLine, StockEffect, apply};
+use crate::domain::stock::{self, EffectError, MovementKind, ShelfLine, StockEffect, Uncovered};
 
 /// [`ReservationRepository`] on SQLite.
 pub struct SqliteReservations {
@@ -123,7 +124,7 @@ fn save(
     let Transition { reservation, change } = transition;
     let Some(change) = change else { return Ok(reservation) };
     if let Some(effect) = change.effect {
-        move_stock(connection, events, &reservation, effect)?;
+        move_stock(connection, events, &reservation, effect, change.cover)?;
     }
     save_row(connection, events, &reservation)?;
     if let Some(event) = change.event {
@@ -137,6 +138,7 @@ fn move_stock(
     events: &EventWriter,
     reservation: &Reservation,
     effect: StockEffect,
+    cover: bool,
 ) -> Result<(), Failure<ReservationError>> {
     let mut shelf = Vec::with_capacity(reservation.lines().len());
     for line in reservation.lines() {
@@ -144,7 +146,23 @@ fn move_stock(
         shelf.push(ShelfLine { line: line.clone(), stock });
     }
     let order_id = reservation.order_id();
-    apply(effect, &mut shelf).map_err(|error| match error {
+    if cover {
+        for Uncovered { sku, units } in stock::cover(&mut shelf) {
+            uncovered::report(order_id, sku.as_str(), units);
+            connection
+                .prepare_cached(
+                    "INSERT INTO stock_movements (sku, kind, quantity, order_id, reason, at) VALUES (?1, ?2, ?3, NULL, ?4, ?5)",
+                )?
+                .execute((
+                    sku.as_str(),
+                    MovementKind::Counted.as_str(),
+                    units as i64,
+                    uncovered::reason(order_id),
+                    events.at().unix_ms(),
+                ))?;
+        }
+    }
+    stock::apply(effect, &mut shelf).map_err(|error| match error {
         EffectError::Short(missing) => Failure::Refused(ReservationError::OutOfStock { order_id, missing }),
         EffectError::Mismatch(sku) => Failure::corrupt("stock", sku),
     })?;

@@ -3,6 +3,7 @@
 //! Every change of an inbox writes the user's document in `inbox_heads` first: it counts the positions, so that they are
 //! gapless, and keeps two changes of one inbox apart.
 
+mod audit;
 mod contacts;
 mod emails;
 mod entries;
@@ -19,6 +20,8 @@ use messaging::mongo::{
 };
 use mongodb::Collection;
 use mongodb::bson::doc;
+
+pub use audit::MongoNotificationAudit;
 
 /// The database, if the address names none.
 const DEFAULT_NAME: &str = "notification";

@@ -1,5 +1,6 @@
 //! The embedded store. One file; every change and the events it causes in one transaction.
 
+mod audit;
 mod contacts;
 mod emails;
 mod entries;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use contracts::IdGenerator;
 use messaging::SqliteOutbox;
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
+
+pub use audit::SqliteNotificationAudit;
 
 /// The consumer's name in the table of used events.
 pub const CONSUMER: &str = "notification.events";

@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite file for accounts, sessions, keys and outgoing events.
 
+mod audit;
 mod effects;
 mod error;
 mod rows;
@@ -10,6 +11,7 @@ mod users;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+pub use audit::SqliteUserAudit;
 use messaging::SqliteOutbox;
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 

@@ -4,23 +4,33 @@
 -- KEYS  1 reservation, 2 orders, 3 expiries, 4 movements, 5 events, 6 outbox, 7 position, from 8 on the products whose stock moves
 -- ARGV  1 revision that was decided on ('0': none), 2 order id, 3 status, 4 release cause, 5 end of the hold, 6 lines,
 --       7 version, 8 now, 9 event id, 10 event type, 11 event ('' for none), 12 channel that wakes relays,
---       from 13 on, for each product: sku, change of on hand, change of reserved, kind of movement ('' for none)
--- Returns {'saved'}; {'changed', fields of the reservation}; or {'stock', on hand and reserved of each product ('' if unknown)}.
+--       13 '1' if units that are missing are booked as found first, 14 what the ledger then says,
+--       from 15 on, for each product: sku, change of on hand, change of reserved, kind of movement ('' for none)
+-- Returns {'saved', units that were booked as found of each product}; {'changed', fields of the reservation}; or {'stock', on hand and reserved of each product ('' if unknown)}.
 local revision = redis.call('HGET', KEYS[1], 'revision') or '0'
 if revision ~= ARGV[1] then
   return {'changed', redis.call('HGETALL', KEYS[1])}
 end
 
-local fits, stocks = true, {}
+local fits, stocks, found = true, {}, {}
 for i = 8, #KEYS do
-  local a = 13 + (i - 8) * 4
+  local a = 15 + (i - 8) * 4
   local stock = redis.call('HMGET', KEYS[i], 'on_hand', 'reserved')
   local on_hand, reserved = tonumber(stock[1] or ''), tonumber(stock[2] or '')
   -- The invariant of the store, as a CHECK is elsewhere. What to answer when it would break, the domain decides.
-  if not on_hand or not reserved or reserved + ARGV[a + 2] < 0
-    or on_hand + ARGV[a + 1] < reserved + ARGV[a + 2] then
+  local missing = 0
+  if ARGV[13] == '1' and redis.call('EXISTS', KEYS[i]) == 0 then
+    -- Not in the catalogue (any more): nothing of it is there to be moved.
+    missing = -tonumber(ARGV[a + 1])
+  elseif not on_hand or not reserved or reserved + ARGV[a + 2] < 0 then
+    fits = false
+  else
+    missing = math.max(0, reserved + ARGV[a + 2] - on_hand - ARGV[a + 1])
+  end
+  if missing > 0 and ARGV[13] ~= '1' then
     fits = false
   end
+  found[#found + 1] = missing
   stocks[#stocks + 1] = stock[1] or ''
   stocks[#stocks + 1] = stock[2] or ''
 end
@@ -36,14 +46,21 @@ if ARGV[11] ~= '' then
   redis.call('PUBLISH', ARGV[12], position)
 end
 for i = 8, #KEYS do
-  local a = 13 + (i - 8) * 4
-  if ARGV[a + 1] ~= '0' then
-    redis.call('HINCRBY', KEYS[i], 'on_hand', ARGV[a + 1])
+  local a = 15 + (i - 8) * 4
+  local missing = found[i - 7]
+  if missing > 0 then
+    redis.call('XADD', KEYS[4], '*', 'sku', ARGV[a], 'kind', 'counted', 'quantity', missing,
+      'order_id', '', 'reason', ARGV[14], 'at', ARGV[8])
   end
-  if ARGV[a + 2] ~= '0' then
-    redis.call('HINCRBY', KEYS[i], 'reserved', ARGV[a + 2])
+  if stocks[(i - 8) * 2 + 1] ~= '' then
+    if ARGV[a + 1] + missing ~= 0 then
+      redis.call('HINCRBY', KEYS[i], 'on_hand', ARGV[a + 1] + missing)
+    end
+    if ARGV[a + 2] ~= '0' then
+      redis.call('HINCRBY', KEYS[i], 'reserved', ARGV[a + 2])
+    end
+    redis.call('HINCRBY', KEYS[i], 'revision', 1)
   end
-  redis.call('HINCRBY', KEYS[i], 'revision', 1)
   if ARGV[a + 3] ~= '' then
     redis.call('XADD', KEYS[4], '*', 'sku', ARGV[a], 'kind', ARGV[a + 3], 'quantity', ARGV[a + 1],
       'order_id', ARGV[2], 'reason', '', 'at', ARGV[8])
@@ -58,4 +75,4 @@ if ARGV[3] == 'held' then
 else
   redis.call('ZREM', KEYS[3], ARGV[2])
 end
-return {'saved'}
+return {'saved', found}

@@ -1,0 +1,3 @@
+//! The neighbours that the inventory asks.
+
+pub mod orders;
