@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use prost_types::method_options::IdempotencyLevel;
+use prost_types::{FileDescriptorSet, MethodOptions};
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     let files = [
@@ -16,6 +19,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rerun-if-changed={}", root.join(file).display());
     }
     let descriptors = protox::compile(files, [&root])?;
+    std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("repeatable.rs"), repeatable(&descriptors))?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
+}
+
+/// A function that says which calls may be sent twice: what the .proto files mark with `idempotency_level`.
+fn repeatable(descriptors: &FileDescriptorSet) -> String {
+    let mut paths = Vec::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            for method in &service.method {
+                let level = method.options.as_ref().map(MethodOptions::idempotency_level);
+                let marked = matches!(level, Some(IdempotencyLevel::NoSideEffects | IdempotencyLevel::Idempotent));
+                if marked && !method.client_streaming() && !method.server_streaming() {
+                    paths.push(format!("{:?}", format!("/{}.{}/{}", file.package(), service.name(), method.name())));
+                }
+            }
+        }
+    }
+    format!("pub(super) fn marked(path: &str) -> bool {{ matches!(path, {}) }}", paths.join(" | "))
 }

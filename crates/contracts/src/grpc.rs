@@ -42,3 +42,42 @@ pub use souk::orders::v1 as orders;
 pub use souk::payment::v1 as payment;
 pub use souk::types::v1 as types;
 pub use souk::users::v1 as users;
+
+mod repeatable {
+    include!(concat!(env!("OUT_DIR"), "/repeatable.rs"));
+}
+
+/// Whether the call of this path (`/souk.users.v1.UsersService/GetUser`) has the same effect however often it is sent: its
+/// `idempotency_level` in the .proto file says so. `false` for calls that nobody described.
+pub fn is_repeatable(path: &str) -> bool {
+    repeatable::marked(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_repeatable;
+
+    #[test]
+    fn reads_and_steps_with_a_key_of_their_own_are_repeatable_and_what_customers_ask_for_is_not() {
+        for path in [
+            "/souk.users.v1.UsersService/GetUser",
+            "/souk.inventory.v1.InventoryService/Hold",
+            "/souk.inventory.v1.InventoryService/ListProducts",
+            "/souk.payment.v1.PaymentService/Charge",
+            "/souk.orders.v1.OrdersService/GetOrder",
+        ] {
+            assert!(is_repeatable(path), "{path}");
+        }
+        for path in [
+            "/souk.orders.v1.OrdersService/PlaceOrder",
+            "/souk.orders.v1.OrdersService/RefundOrder",
+            "/souk.users.v1.UsersService/Register",
+            "/souk.users.v1.UsersService/Refresh",
+            "/souk.inventory.v1.InventoryService/SetStock",
+            "/souk.users.v1.UsersService/None",
+            "",
+        ] {
+            assert!(!is_repeatable(path), "{path}");
+        }
+    }
+}

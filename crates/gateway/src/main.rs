@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         |source| Settings::load(source, "0.0.0.0:8080"),
         |settings, lone| async move {
             let bus = messaging::connect(&lone.broker_url, lone.platform.clock.clone()).await?;
+            lone.startup.watch(messaging::broker_check(&bus));
             let gateway = bootstrap::build(&settings, &lone.platform, bus, lone.health.clone()).await?;
             tracing::info!(http = %gateway.address, "serving");
             lone.serve_http(gateway.server, gateway.tasks, gateway.checks).await

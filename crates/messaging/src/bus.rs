@@ -1,9 +1,12 @@
 //! The port: what every event bus must do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Event;
+use observability::HealthCheck;
+use observability::logs::error_chain;
 
 /// The bus could not do it now; it is safe to try again.
 #[derive(Debug, thiserror::Error)]
@@ -103,4 +106,13 @@ pub trait EventBus: Send + Sync {
 
     /// Answers when the broker can be written to.
     async fn ping(&self) -> Result<(), BusError>;
+}
+
+/// Whether the broker can be written to. Optional: events wait in the outbox while it is away.
+pub fn broker_check(bus: &Arc<dyn EventBus>) -> HealthCheck {
+    let bus = Arc::clone(bus);
+    HealthCheck::optional("broker", move || {
+        let bus = Arc::clone(&bus);
+        async move { bus.ping().await.map_err(|error| error_chain(&error)) }
+    })
 }

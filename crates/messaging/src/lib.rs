@@ -30,7 +30,7 @@ pub mod relay;
 pub mod routing;
 pub mod sqlite_bus;
 
-pub use bus::{BusError, Delivery, EventBus, RetryPolicy, Subscription, Verdict};
+pub use bus::{BusError, Delivery, EventBus, RetryPolicy, Subscription, Verdict, broker_check};
 pub use connect::connect;
 pub use consumer::{ConsumeError, Consumer, EventHandler};
 pub use outbox::SqliteOutbox;

@@ -15,8 +15,10 @@ const BATCH: usize = 128;
 const IDLE_POLL: Duration = Duration::from_secs(2);
 /// Wait after a failure, so that a broker that is away is not hammered.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
+/// How long a service that stops may take to publish what its last calls wrote.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Publishes until `stop` is cancelled. One relay per outbox keeps the order of each aggregate.
+/// Publishes until `stop` is cancelled, and then what is there. One relay per outbox keeps the order of each aggregate.
 ///
 /// An event is taken out of the outbox only after the broker confirmed it; after a crash in between it is published
 /// again, which consumers recognise by its id.
@@ -35,6 +37,24 @@ pub async fn run(outbox: impl OutboxSource, bus: Arc<dyn EventBus>, stop: Cancel
                 () = stop.cancelled() => {}
                 () = outbox.appended() => {}
                 () = tokio::time::sleep(IDLE_POLL) => {}
+            }
+        }
+    }
+    if tokio::time::timeout(FLUSH_TIMEOUT, flush(&outbox, bus.as_ref())).await.is_err() {
+        tracing::warn!("the outbox could not be emptied in time; what is left is published after the next start");
+    }
+}
+
+/// Publishes what is there when the service stops, if the broker takes it at once.
+async fn flush(outbox: &impl OutboxSource, bus: &dyn EventBus) {
+    loop {
+        match publish_batch(outbox, bus).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => {
+                let error = observability::logs::error_chain(error.as_ref());
+                tracing::warn!(error, "what is left in the outbox is published after the next start");
+                return;
             }
         }
     }

@@ -44,6 +44,11 @@ impl HealthCheck {
 }
 
 impl HealthCheck {
+    /// Its name in reports.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Puts the name of the service before the check's own, where several share a process.
     pub fn prefix(&mut self, prefix: &str) {
         self.name.insert_str(0, prefix);
@@ -93,6 +98,12 @@ impl Health {
     /// Adds a check.
     pub fn add(&self, check: HealthCheck) {
         self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner).push(check);
+    }
+
+    /// Takes every check of this name away; seen at once.
+    pub fn remove(&self, name: &str) {
+        self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner).retain(|check| check.name != name);
+        *self.inner.cached.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// From now on not ready: the process is stopping, new work should go elsewhere.

@@ -118,7 +118,8 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, InvalidFilter> {
     let quiet = ["h2", "hyper", "hyper_util", "tower", "tonic", "actix_server", "mio", "reqwest"];
     let base = quiet.iter().map(|name| format!("{name}=warn")).collect::<Vec<_>>().join(",");
     // To it every caller who sends what is no HTTP is an error; an error in Souk's log is something to look into.
-    EnvFilter::try_new(format!("{base},actix_http=off,{directives}")).map_err(|_| invalid())
+    // A broker that is away is an error to its driver at every attempt; the adapter says it once.
+    EnvFilter::try_new(format!("{base},actix_http=off,lapin=off,{directives}")).map_err(|_| invalid())
 }
 
 struct Lines {

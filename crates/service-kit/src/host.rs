@@ -30,6 +30,11 @@ impl Host {
         Self { stop, tracker: TaskTracker::new(), health }
     }
 
+    /// The token that stops it.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
     /// Serves a service's calls and runs its tasks. `check_prefix` goes before the names of its health checks.
     pub fn start(&self, service: Service, listener: Listener, check_prefix: &str) {
         for mut check in service.checks {
@@ -78,9 +83,14 @@ impl Host {
 
     /// Waits for what is in work, [`GRACE`] at most; call it after the stop token was cancelled.
     pub async fn finish(&self) {
+        self.finish_within(GRACE).await;
+    }
+
+    /// Waits for what is in work, this long at most; call it after the stop token was cancelled.
+    pub async fn finish_within(&self, grace: Duration) {
         self.health.stop();
         self.tracker.close();
-        if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
+        if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
             tracing::warn!(left = self.tracker.len(), "work in progress was cut off after the grace period");
         }
     }

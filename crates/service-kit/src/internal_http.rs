@@ -121,6 +121,8 @@ pub fn bind(
             .default_service(web::to(not_found))
     })
     .workers(1)
+    // What is asked here is answered at once: nobody's connection holds up the end of the process.
+    .shutdown_timeout(1)
     .disable_signals()
     .bind(address)?;
     let bound = server.addrs().first().copied().unwrap_or(address);

@@ -5,6 +5,7 @@
 //! - [`grpc`]: server and client stacks: request ids, deadlines, metrics, panics, authentication, in process or over TCP;
 //! - [`platform`]: what a composition root is given; [`service`]: what it returns; [`host`]: what runs it;
 //! - [`process`], [`lone`]: what every process reads, and the `main` of a service that runs alone;
+//! - [`startup`]: what a service waits for before it can serve;
 //! - [`internal_http`]: health, metrics and log level on the port that only operators reach;
 //! - [`store_url`]: what to say of a store address that no adapter answers to;
 //! - [`backoff`]: waits that grow, with jitter.
@@ -19,6 +20,7 @@ pub mod platform;
 pub mod process;
 pub mod service;
 pub mod settings;
+pub mod startup;
 pub mod store_url;
 
 pub use platform::Platform;

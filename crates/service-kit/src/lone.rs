@@ -1,10 +1,12 @@
-//! The `main` of a service that runs alone: settings → logs → build → run until stopped.
+//! The `main` of a service that runs alone: settings → logs → internal port → build → serve until stopped.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use contracts::ids::UuidV7Generator;
@@ -16,16 +18,21 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
 use crate::grpc::client::Neighbour;
+use crate::grpc::health::HealthService;
 use crate::grpc::server::Listener;
-use crate::host::{self, Host};
+use crate::host::{self, GRACE, Host};
 use crate::internal_http::{self, InternalHttp};
 use crate::platform::Platform;
 use crate::process::{Environment, ProcessSettings};
 use crate::service::{BackgroundTask, Service};
 use crate::settings::Source;
+use crate::startup::Startup;
 
 /// Shortest secret that services may share: as long as the hash it keys (RFC 7518 §3.2).
 const MIN_SECRET_BYTES: usize = 32;
+
+/// The part of the grace period that calls in work get; the rest is for publishing what they wrote.
+const CALLS_GRACE: Duration = Duration::from_secs(7);
 
 /// What a lone service is and needs.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +55,14 @@ pub struct Lone {
     pub broker_url: String,
     /// Answers the health routes.
     pub health: Health,
+    /// Not ready until [`Lone::serve`] or [`Lone::serve_http`] is called.
+    pub startup: Startup,
     name: &'static str,
     grpc_address: Option<SocketAddr>,
-    internal_address: SocketAddr,
-    log_control: LogControl,
+    /// Whether it is past its start.
+    serving: Arc<AtomicBool>,
+    /// Cancelled by a signal.
+    asked_to_stop: CancellationToken,
 }
 
 /// One or several addresses, comma-separated.
@@ -114,7 +125,12 @@ where
         .and_then(|runtime| {
             runtime.block_on(async {
                 let log_control = process.init_logs(service.name)?;
-                run(own, common.into_lone(service, log_control)).await
+                let health = Health::default();
+                let operators = Operators::start(common.internal_address, health.clone(), log_control)?;
+                let asked = asked_to_stop(common.stop_with_parent);
+                let result = run_until_stopped(common.into_lone(service, health), asked, |lone| run(own, lone)).await;
+                operators.finish().await;
+                result
             })
         });
     match result {
@@ -126,12 +142,79 @@ where
     }
 }
 
+/// The internal port: there from the first moment to the last.
+struct Operators(Host);
+
+impl Operators {
+    fn start(address: SocketAddr, health: Health, log_control: LogControl) -> anyhow::Result<Self> {
+        let internal = InternalHttp { health: health.clone(), log_control };
+        let (server, bound) = internal_http::bind(address, internal, |_| {})
+            .with_context(|| format!("the internal address {address} can't be bound"))?;
+        tracing::info!(internal = %bound, "starting");
+        let host = Host::new(CancellationToken::new(), health);
+        host.run_http("internal HTTP", server);
+        Ok(Self(host))
+    }
+
+    async fn finish(self) {
+        self.0.stop().cancel();
+        self.0.finish().await;
+    }
+}
+
+/// Returns on a signal, or when the parent lets go of standard input.
+async fn asked_to_stop(with_parent: bool) -> std::io::Result<()> {
+    let (let_go, parent_gone) = tokio::sync::oneshot::channel();
+    if with_parent {
+        // A thread of its own: nothing else ends a read from a pipe, and the process need not wait for it.
+        std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = let_go.send(());
+        })?;
+        tokio::select! {
+            result = host::stop_signal() => result,
+            _ = parent_gone => Ok(()),
+        }
+    } else {
+        host::stop_signal().await
+    }
+}
+
+/// Builds and serves. Asked to stop while it is being built, the service ends at once: nothing is in work yet.
+async fn run_until_stopped<F>(
+    lone: Lone,
+    asked: impl Future<Output = std::io::Result<()>>,
+    run: impl FnOnce(Lone) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let (name, stop, serving) = (lone.name, lone.asked_to_stop.clone(), Arc::clone(&lone.serving));
+    let mut asked = std::pin::pin!(asked);
+    let startup = lone.startup.clone();
+    let mut running = std::pin::pin!(startup.scope(run(lone)));
+    tokio::select! {
+        result = &mut running => result,
+        result = &mut asked => {
+            result?;
+            tracing::info!(service = name, "stopping");
+            if serving.load(Ordering::SeqCst) {
+                stop.cancel();
+                running.await
+            } else {
+                Ok(())
+            }
+        }
+    }
+}
+
 struct Common {
     grpc_address: Option<SocketAddr>,
     internal_address: SocketAddr,
     broker_url: String,
     service_secret: SecretString,
     neighbours: HashMap<&'static str, Neighbour>,
+    stop_with_parent: bool,
 }
 
 impl Common {
@@ -162,10 +245,15 @@ impl Common {
                 None => source.problem(&key, &format!("is not set: {help}")),
             }
         }
-        Self { grpc_address, internal_address, broker_url, service_secret, neighbours }
+        let stop_with_parent = source.or(
+            "SOUK_STOP_WITH_PARENT",
+            "false",
+            "true: stop when standard input ends, as it does when the process that holds its other end is gone",
+        );
+        Self { grpc_address, internal_address, broker_url, service_secret, neighbours, stop_with_parent }
     }
 
-    fn into_lone(self, service: LoneService, log_control: LogControl) -> Lone {
+    fn into_lone(self, service: LoneService, health: Health) -> Lone {
         Lone {
             platform: Platform {
                 clock: Arc::new(SystemClock),
@@ -175,34 +263,56 @@ impl Common {
                 stop: CancellationToken::new(),
             },
             broker_url: self.broker_url,
-            health: Health::default(),
+            startup: Startup::begin(&health),
+            health,
             name: service.name,
             grpc_address: self.grpc_address,
-            internal_address: self.internal_address,
-            log_control,
+            serving: Arc::default(),
+            asked_to_stop: CancellationToken::new(),
         }
     }
 }
 
 impl Lone {
-    /// Serves the calls of a service until the process is asked to stop, then finishes what is in work.
+    /// Serves the calls of a service until the process is asked to stop, then finishes what is in work: calls first, then
+    /// what goes on beside them, so that what the last calls wrote is still published.
     ///
     /// # Errors
     /// When an address can't be bound.
     pub async fn serve(self, service: Service) -> anyhow::Result<()> {
         let address = self.grpc_address.context("a service with calls has a gRPC address")?;
+        // Only now: a caller of a service that still waits for its stores is refused at once, not kept waiting.
         let socket =
             tokio::net::TcpListener::bind(address).await.with_context(|| format!("{address} can't be bound"))?;
-        let host = Host::new(self.platform.stop.clone(), self.health.clone());
-        tracing::info!(grpc = %socket.local_addr()?, internal = %self.internal_address, "serving");
-        host.start(service, Listener::Tcp(socket), "");
-        self.run(&host).await
+        tracing::info!(service = self.name, grpc = %socket.local_addr()?, "serving");
+        let calls = Host::new(CancellationToken::new(), self.health.clone());
+        let tasks = Host::new(self.platform.stop.child_token(), self.health.clone());
+        for task in service.tasks {
+            tasks.run(task);
+        }
+        let probes = HealthService::new(self.health.clone(), calls.stop().clone());
+        let routes = service.routes.add_service(probes.into_server());
+        calls.start(Service { routes, tasks: Vec::new(), ..service }, Listener::Tcp(socket), "");
+        self.is_serving();
+        let asked = self.asked_to_stop.clone();
+        tokio::select! {
+            () = asked.cancelled() => {}
+            () = calls.stop().cancelled() => {}
+            () = self.platform.stop.cancelled() => {}
+        }
+        self.health.stop();
+        calls.stop().cancel();
+        let started = Instant::now();
+        calls.finish_within(CALLS_GRACE).await;
+        self.platform.stop.cancel();
+        tasks.finish_within(GRACE.saturating_sub(started.elapsed())).await;
+        Ok(())
     }
 
     /// Runs an HTTP server, already bound, with its tasks and checks, until the process is asked to stop.
     ///
     /// # Errors
-    /// When the internal address can't be bound.
+    /// None so far.
     pub async fn serve_http(
         self,
         server: actix_web::dev::Server,
@@ -217,21 +327,20 @@ impl Lone {
             host.run(task);
         }
         host.run_http("public HTTP", server);
-        self.run(&host).await
-    }
-
-    async fn run(&self, host: &Host) -> anyhow::Result<()> {
-        let internal = InternalHttp { health: self.health.clone(), log_control: self.log_control.clone() };
-        let (server, _) = internal_http::bind(self.internal_address, internal, |_| {})
-            .with_context(|| format!("{} can't be bound", self.internal_address))?;
-        host.run_http("internal HTTP", server);
+        self.is_serving();
         tokio::select! {
-            result = host::stop_signal() => result?,
+            () = self.asked_to_stop.cancelled() => {}
             () = self.platform.stop.cancelled() => {}
         }
-        tracing::info!(service = self.name, "stopping");
+        // Live streams end with the platform, not by themselves.
+        self.health.stop();
         self.platform.stop.cancel();
         host.finish().await;
         Ok(())
+    }
+
+    fn is_serving(&self) {
+        self.serving.store(true, Ordering::SeqCst);
+        self.startup.done();
     }
 }

@@ -186,6 +186,11 @@ impl Source {
         &self.effective
     }
 
+    /// Every value that somebody set, defaults left out: what child processes must be told.
+    pub fn values(&self) -> BTreeMap<String, String> {
+        self.values.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect()
+    }
+
     /// Ends the reading: what nobody asked for is unknown.
     ///
     /// # Errors
@@ -204,7 +209,7 @@ impl Source {
     fn belongs_to_another(&self, key: &str) -> bool {
         let Some(alone) = self.alone else { return false };
         let name = &key[PREFIX.len()..];
-        let shared = ["BROKER_URL", "CACHE_URL", "REALTIME_URL", "DATA_DIR"];
+        let shared = ["BROKER_URL", "CACHE_URL", "REALTIME_URL", "DATA_DIR", "INTERNAL_ADDR"];
         // Where its callers find it is theirs to know.
         let own_address = name.strip_suffix("_URL").is_some_and(|service| service.eq_ignore_ascii_case(alone));
         shared.contains(&name)

@@ -185,14 +185,14 @@ fn check_addresses(settings: &Settings) -> Result<(), UsageError> {
     Ok(())
 }
 
-fn internal_address_taken(address: SocketAddr, error: &std::io::Error) -> UsageError {
+pub(crate) fn internal_address_taken(address: SocketAddr, error: &std::io::Error) -> UsageError {
     UsageError(format!(
         "the internal address {address} can't be bound: {error}; give --internal-port another one (0 picks a free one)"
     ))
 }
 
 /// What comes before the first request: demo data if asked for, and none that others could use by accident.
-async fn prepare(seeder: &Seeder, seed: bool, reachable: bool, gateway: SocketAddr) -> anyhow::Result<()> {
+pub(crate) async fn prepare(seeder: &Seeder, seed: bool, reachable: bool, gateway: SocketAddr) -> anyhow::Result<()> {
     if seed {
         let report = seeder.seed().await.context("the demo data could not be written")?;
         tracing::info!(products = report.products_created, accounts = report.accounts_created, "seeded");
@@ -203,7 +203,7 @@ async fn prepare(seeder: &Seeder, seed: bool, reachable: bool, gateway: SocketAd
     Ok(())
 }
 
-fn published_passwords(gateway: SocketAddr, verb: &str) -> String {
+pub(crate) fn published_passwords(gateway: SocketAddr, verb: &str) -> String {
     format!(
         "demo accounts with published passwords {verb}, and {gateway} can be reached from other machines; \
          use a --data-dir without them, or --allow-demo-accounts if that is meant"

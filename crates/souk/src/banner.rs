@@ -1,8 +1,10 @@
 //! What `souk up` tells whoever started it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::assembly::Souk;
+use crate::distributed::Plan;
 use crate::seed::{ACCOUNTS, PASSWORD};
 use crate::settings::Settings;
 
@@ -19,6 +21,36 @@ pub(crate) fn print(souk: &Souk, settings: &Settings, seeded: bool, started_in: 
     println!("  Metrics     http://{internal}/metrics     (internal port)");
     println!("  Data        {}", settings.data_dir.display());
     println!();
+    invite(gateway, seeded);
+}
+
+/// The same for six processes.
+pub(crate) fn print_distributed(
+    plan: &Plan,
+    running: &[(String, u32, SocketAddr)],
+    seeded: bool,
+    started_in: Duration,
+) {
+    println!();
+    println!("  Souk is serving in {} processes ({} ms to start)", running.len(), started_in.as_millis());
+    println!();
+    for gateway in &plan.gateways {
+        println!("  API         http://{gateway}/api         (docs: http://{gateway}/docs)");
+    }
+    println!("  Health      http://{}/health/ready   (all processes; internal port)", plan.internal);
+    println!("  Data        {}         (emails, books of the sandbox provider)", plan.data_dir.display());
+    println!();
+    println!("  {:<16} {:>8}  health, metrics, log level", "process", "pid");
+    for (name, pid, internal) in running {
+        println!("  {name:<16} {pid:>8}  http://{internal}/");
+    }
+    println!();
+    if let Some(gateway) = plan.gateways.first() {
+        invite(*gateway, seeded);
+    }
+}
+
+fn invite(gateway: SocketAddr, seeded: bool) {
     if seeded {
         println!("  Log in with password {PASSWORD} as");
         for account in ACCOUNTS {

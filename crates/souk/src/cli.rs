@@ -60,6 +60,32 @@ pub(crate) struct UpOptions {
     /// Serve other machines although accounts with published passwords exist
     #[arg(long)]
     pub(crate) allow_demo_accounts: bool,
+    /// Run each service as a process of its own, on the engines that SOUK_BROKER_URL and SOUK_<SERVICE>_DATABASE_URL name
+    #[arg(long)]
+    pub(crate) distributed: bool,
+    /// With --distributed: processes of each service
+    #[arg(long, value_name = "N", default_value = "1", requires = "distributed", value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub(crate) instances: u16,
+    /// With --distributed: free ports for everything that no option or setting names
+    #[arg(long, requires = "distributed")]
+    pub(crate) free_ports: bool,
+}
+
+impl UpOptions {
+    /// Options of which only the places were given.
+    pub(crate) fn at(places: Places) -> Self {
+        Self {
+            places,
+            host: None,
+            port: None,
+            internal_port: None,
+            seed: false,
+            allow_demo_accounts: false,
+            distributed: false,
+            instances: 1,
+            free_ports: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -5,14 +5,7 @@ use crate::settings::Settings;
 
 /// Prints the settings that `souk up` would use.
 pub(crate) fn run(options: &ConfigOptions) -> anyhow::Result<()> {
-    let up = UpOptions {
-        places: options.places.clone(),
-        host: None,
-        port: None,
-        internal_port: None,
-        seed: false,
-        allow_demo_accounts: false,
-    };
+    let up = UpOptions::at(options.places.clone());
     let (_, mut effective) = Settings::load(&up)?;
     effective.sort_by(|a, b| a.key.cmp(&b.key));
     let key_width = effective.iter().map(|setting| setting.key.len()).max().unwrap_or(0);

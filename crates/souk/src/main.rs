@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod data_dir;
 mod demo;
+mod distributed;
 mod reconcile_command;
 mod seed;
 mod settings;

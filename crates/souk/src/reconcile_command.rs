@@ -59,14 +59,7 @@ async fn says_of(urls: &Urls, id: OrderId) -> anyhow::Result<Vec<Says>> {
 
 /// Where `souk up` with the same settings would have its stores.
 fn urls(options: &ReconcileOptions) -> anyhow::Result<Urls> {
-    let up = UpOptions {
-        places: options.places.clone(),
-        host: None,
-        port: None,
-        internal_port: None,
-        seed: false,
-        allow_demo_accounts: false,
-    };
+    let up = UpOptions::at(options.places.clone());
     let (settings, _) = Settings::load(&up)?;
     let is_sandbox = settings.payment.provider == "sandbox";
     Ok(Urls {

@@ -10,7 +10,7 @@ use sqlite::SqliteUrl;
 use crate::cli::{Places, UpOptions};
 
 /// The data folder when nobody names one.
-const DEFAULT_DATA_DIR: &str = "souk-data";
+pub(crate) const DEFAULT_DATA_DIR: &str = "souk-data";
 
 /// Everything `souk up` is told.
 #[derive(Debug)]
@@ -116,11 +116,11 @@ fn store(data_dir: &Path, name: &str) -> String {
 /// The options of an instance that nobody but this process should meet.
 pub(crate) fn private_instance(places: Places) -> UpOptions {
     UpOptions {
-        places,
         host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         port: Some(0),
         internal_port: Some(0),
         seed: true,
         allow_demo_accounts: true,
+        ..UpOptions::at(places)
     }
 }

@@ -10,6 +10,9 @@ use crate::{assembly, banner};
 
 /// Starts everything and serves until asked to stop.
 pub(crate) async fn run(options: UpOptions) -> anyhow::Result<()> {
+    if options.distributed {
+        return crate::distributed::run(options).await;
+    }
     let started = std::time::Instant::now();
     let (settings, _) = Settings::load(&options)?;
     let log_control = settings.process.init_logs("souk")?;

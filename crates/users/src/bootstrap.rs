@@ -10,7 +10,7 @@ use observability::HealthCheck;
 use observability::logs::error_chain;
 use service_kit::backoff::Backoff;
 use service_kit::store_url::{UnknownEngine, scheme};
-use service_kit::{BackgroundTask, Platform, Service};
+use service_kit::{BackgroundTask, Platform, Service, startup};
 use sqlite::SqliteUrl;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -194,6 +194,7 @@ async fn first_keys(keys: &SigningKeys, platform: &Platform) -> Result<KeySet, B
         match keys.current().await {
             Err(RotateKeysError::Store(error @ RepositoryError::Unavailable(_))) if !platform.stop.is_cancelled() => {
                 failures += 1;
+                startup::waits_for(format!("the store of {DATABASE_URL}: {}", error_chain(&error)));
                 tracing::warn!(error = %error_chain(&error), "not ready: {DATABASE_URL} can't be used, trying again");
                 let entropy = u64::from_be_bytes(*platform.ids.new_uuid().as_bytes().last_chunk().expect("16 bytes"));
                 let wait = STORE_BACKOFF.wait(failures, entropy);

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         |source| Settings::load(source, None),
         |settings, lone| async move {
             let bus = messaging::connect(&lone.broker_url, lone.platform.clock.clone()).await?;
+            lone.startup.watch(messaging::broker_check(&bus));
             let service = bootstrap::build(&settings, &lone.platform, bus).await?;
             lone.serve(service).await
         },

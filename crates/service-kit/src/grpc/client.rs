@@ -1,10 +1,13 @@
 //! What goes out: every call carries the request id, the trace, the time that is left and who is calling.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
+use futures::TryFutureExt as _;
+use futures::future::{Either, ErrInto};
 use observability::RequestContext;
 use observability::context::{REQUEST_ID_HEADER, TRACEPARENT_HEADER};
+use tonic::body::Body;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -14,13 +17,47 @@ use tonic::{Request, Status};
 use crate::auth::ServiceIdentity;
 use crate::grpc::deadline;
 use crate::grpc::local::LocalConnector;
+use crate::grpc::pool::Pool;
 
 /// Largest answer head that is read. A refusal travels in headers, and one that names every item of an order outgrows the
 /// usual 16 KiB.
-const MAX_HEADER_BYTES: u32 = 64 * 1024;
+pub(super) const MAX_HEADER_BYTES: u32 = 64 * 1024;
 
 /// A channel to a neighbour; cheap to clone, connects when first used, reconnects by itself.
-pub type GrpcChannel = InterceptedService<Channel, Outgoing>;
+pub type GrpcChannel = InterceptedService<Transport, Outgoing>;
+
+/// What carries a call to a neighbour.
+#[derive(Clone)]
+pub enum Transport {
+    /// Over memory, to a service of this process: it is there as long as its callers are.
+    Local(Channel),
+    /// Over the network.
+    Remote(Pool),
+}
+
+impl tower::Service<http::Request<Body>> for Transport {
+    type Response = http::Response<Body>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Either<LocalAnswer, <Pool as tower::Service<http::Request<Body>>>::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        match self {
+            Self::Local(channel) => channel.poll_ready(context).map_err(Into::into),
+            Self::Remote(pool) => pool.poll_ready(context),
+        }
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        match self {
+            Self::Local(channel) => Either::Left(channel.call(request).err_into()),
+            Self::Remote(pool) => Either::Right(pool.call(request)),
+        }
+    }
+}
+
+/// The answer to a call within the process.
+type LocalAnswer =
+    ErrInto<<Channel as tower::Service<http::Request<Body>>>::Future, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Where a neighbour is.
 #[derive(Clone)]
@@ -79,26 +116,15 @@ pub fn bearer(token: &str) -> Result<MetadataValue<Ascii>, tonic::metadata::erro
 
 /// A channel from the service with this identity to `callee`.
 pub fn channel(neighbour: &Neighbour, identity: Arc<ServiceIdentity>, callee: &'static str) -> GrpcChannel {
-    let channel = match neighbour {
-        Neighbour::Local(connector) => Endpoint::from_static("http://in-process")
-            .http2_max_header_list_size(MAX_HEADER_BYTES)
-            .connect_with_connector_lazy(connector.clone()),
-        Neighbour::Remote(endpoints) => {
-            let tuned = endpoints.iter().cloned().map(|endpoint| {
-                endpoint
-                    .http2_max_header_list_size(MAX_HEADER_BYTES)
-                    .connect_timeout(Duration::from_secs(1))
-                    .tcp_nodelay(true)
-                    .http2_keep_alive_interval(Duration::from_secs(10))
-                    .keep_alive_timeout(Duration::from_secs(5))
-            });
-            match endpoints.len() {
-                1 => tuned.map(|endpoint| endpoint.connect_lazy()).next().expect("there is one"),
-                _ => Channel::balance_list(tuned),
-            }
-        }
+    let transport = match neighbour {
+        Neighbour::Local(connector) => Transport::Local(
+            Endpoint::from_static("http://in-process")
+                .http2_max_header_list_size(MAX_HEADER_BYTES)
+                .connect_with_connector_lazy(connector.clone()),
+        ),
+        Neighbour::Remote(endpoints) => Transport::Remote(Pool::new(endpoints)),
     };
-    InterceptedService::new(channel, Outgoing { identity, callee })
+    InterceptedService::new(transport, Outgoing { identity, callee })
 }
 
 /// A request that carries a user's access token instead of the service's own.

@@ -94,3 +94,28 @@ fn config_tells_what_holds_and_where_it_came_from() {
     assert!(line("SOUK_GATEWAY_ADDR").contains("9999") && line("SOUK_GATEWAY_ADDR").contains("souk.toml"), "{told}");
     assert!(line("SOUK_BROKER_URL").ends_with("default"), "{told}");
 }
+
+#[test]
+fn processes_want_engines_that_they_can_share() {
+    let folder = TempDir::new().unwrap();
+    let up = || {
+        let mut command = souk();
+        command.args(["up", "--distributed", "--free-ports", "--data-dir"]).arg(folder.path());
+        command.env("SOUK_BROKER_URL", "amqp://localhost").env("SOUK_USERS_DATABASE_URL", "mongodb://localhost/users");
+        command
+    };
+    let told = refused(&mut up());
+    for missing in ["SOUK_ORDERS_DATABASE_URL", "SOUK_INVENTORY_DATABASE_URL", "SOUK_NOTIFICATION_DATABASE_URL"] {
+        assert!(told.contains(missing), "{told}");
+    }
+    assert!(!told.contains("SOUK_USERS_DATABASE_URL") && told.contains("scripts/backends run"), "{told}");
+    let told = refused(
+        up().env("SOUK_BROKER_URL", "sqlite://broker.db")
+            .env("SOUK_ORDERS_DATABASE_URL", "postgres://localhost/orders")
+            .env("SOUK_PAYMENT_DATABASE_URL", "postgres://localhost/payment")
+            .env("SOUK_INVENTORY_DATABASE_URL", "redis://localhost")
+            .env("SOUK_NOTIFICATION_DATABASE_URL", "mongodb://localhost/notification"),
+    );
+    assert!(told.contains("SOUK_BROKER_URL") && told.contains("can't share"), "{told}");
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was made");
+}

@@ -3,8 +3,14 @@
 
 mod audit;
 mod command_line;
+#[cfg(all(feature = "amqp", feature = "mongodb", feature = "postgres", feature = "redis"))]
+mod distributed;
 mod journey;
 mod kill;
+#[cfg(all(feature = "amqp", feature = "mongodb", feature = "postgres", feature = "redis"))]
+#[path = "../../../messaging/tests/it/postgres_fixture.rs"]
+#[expect(dead_code, reason = "only its schema is needed here, not its door")]
+mod postgres_fixture;
 mod process;
 mod reconcile;
 mod reconcile_postgres_mongo_redis;

@@ -15,6 +15,7 @@ mod mongo_fixture;
 mod mongo_standalone;
 #[cfg(feature = "mongodb")]
 mod mongo_store;
+mod process;
 mod races;
 mod seeding;
 mod sessions;
