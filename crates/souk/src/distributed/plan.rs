@@ -48,7 +48,7 @@ const ENGINES: [&str; 6] = [
 ];
 /// How to get engines.
 const HINT: &str =
-    "`make distributed`, or `scripts/backends run -- souk up --distributed`, starts engines and names them";
+    "`make distributed`, or `scripts/backends run --services -- souk up --distributed`, starts engines and names them";
 
 /// One process to run.
 #[derive(Clone)]
