@@ -9,6 +9,7 @@ use messaging::outbox_status::SqliteOutboxStatus;
 use messaging::{BusError, Consumer, EventBus, EventHandler, OutboxStatusSource};
 use observability::HealthCheck;
 use service_kit::platform::UnknownNeighbour;
+use service_kit::store_url::{UnknownEngine, scheme};
 use service_kit::{BackgroundTask, Platform, Service};
 use sqlite::SqliteUrl;
 use tokio_util::sync::CancellationToken;
@@ -39,12 +40,9 @@ pub use audit::audit;
 /// Why the service could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// The store is of an engine that this build has no driver for.
-    #[error("{}: this build has no driver for {scheme}:// stores; it has {ENGINES}", Settings::DATABASE_URL)]
-    NotCompiledIn {
-        /// The scheme asked for.
-        scheme: String,
-    },
+    /// An engine that there is no adapter for.
+    #[error(transparent)]
+    UnknownEngine(#[from] UnknownEngine),
     /// The address of the store is malformed.
     #[error("{} is not valid", Settings::DATABASE_URL)]
     InvalidUrl(#[source] sqlite::url::InvalidSqliteUrl),
@@ -72,7 +70,7 @@ pub const GROUPS: &[&str] = &[consumers::QUEUE];
 
 /// The stores that this build can use.
 const ENGINES: &str =
-    if cfg!(feature = "mongodb") { "sqlite://<file> and mongodb://<hosts>/<database>" } else { "sqlite://<file>" };
+    if cfg!(feature = "mongodb") { "sqlite://<file> or mongodb://<hosts>/<database>" } else { "sqlite://<file>" };
 
 /// The store's ports, and what of it runs beside the calls.
 struct Stores {
@@ -151,11 +149,11 @@ async fn open_stores(
     platform: &Platform,
     bus: &Arc<dyn EventBus>,
 ) -> Result<Stores, BootstrapError> {
-    match settings.database_url.split_once("://") {
+    match scheme(&settings.database_url) {
+        Some("sqlite") => open_sqlite(settings, platform, bus),
         #[cfg(feature = "mongodb")]
-        Some(("mongodb", _)) => open_mongo(settings, platform, bus).await,
-        Some((scheme, _)) if scheme != "sqlite" => Err(BootstrapError::NotCompiledIn { scheme: scheme.to_owned() }),
-        _ => open_sqlite(settings, platform, bus),
+        Some("mongodb") => open_mongo(settings, platform, bus).await,
+        _ => Err(UnknownEngine::new(Settings::DATABASE_URL, &settings.database_url, ENGINES).into()),
     }
 }
 
@@ -168,14 +166,14 @@ async fn open_stores(
     expect(clippy::unused_async, reason = "an address of MongoDB is read asynchronously")
 )]
 pub async fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, BootstrapError> {
-    match url.split_once("://") {
+    match scheme(url) {
+        Some("sqlite") => Ok(Arc::new(SqliteOutboxStatus::new(&url.parse().map_err(BootstrapError::InvalidUrl)?))),
         #[cfg(feature = "mongodb")]
-        Some(("mongodb", _)) => {
+        Some("mongodb") => {
             let status = messaging::mongo::MongoOutboxStatus::open(url, "notification").await;
             Ok(Arc::new(status.map_err(BootstrapError::InvalidMongoUrl)?))
         }
-        Some((scheme, _)) if scheme != "sqlite" => Err(BootstrapError::NotCompiledIn { scheme: scheme.to_owned() }),
-        _ => Ok(Arc::new(SqliteOutboxStatus::new(&url.parse().map_err(BootstrapError::InvalidUrl)?))),
+        _ => Err(UnknownEngine::new(Settings::DATABASE_URL, url, ENGINES).into()),
     }
 }
 

@@ -2,6 +2,9 @@
 
 use service_kit::settings::Source;
 
+/// Where orders are kept.
+pub const DATABASE_URL: &str = "SOUK_ORDERS_DATABASE_URL";
+
 /// See each field's setting in README.md.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -15,8 +18,8 @@ impl Settings {
         let help =
             "where orders, sagas and their events are kept: sqlite://<file>, or postgres://<address> where built in";
         let database_url = match default_database_url {
-            Some(default) => source.or("SOUK_ORDERS_DATABASE_URL", default, help),
-            None => source.required("SOUK_ORDERS_DATABASE_URL", help),
+            Some(default) => source.or(DATABASE_URL, default, help),
+            None => source.required(DATABASE_URL, help),
         };
         Self { database_url }
     }

@@ -7,12 +7,11 @@ use messaging::EventBus;
 use observability::HealthCheck;
 use observability::logs::error_chain;
 use service_kit::platform::UnknownNeighbour;
+use service_kit::store_url::UnknownEngine;
 use service_kit::{BackgroundTask, Platform, Service};
-use sqlite::url::InvalidSqliteUrl;
-use sqlite::{OpenError, SqliteUrl};
+use sqlite::OpenError;
 use tonic::service::Routes;
 
-use crate::adapters::providers::sandbox::SandboxProvider;
 use crate::api::grpc::PaymentApi;
 use crate::api::reconciler;
 use crate::application::charge::ChargeOrder;
@@ -25,9 +24,11 @@ use crate::application::wake::WakeSignal;
 use crate::settings::{DATABASE_URL, PROVIDER, SANDBOX_URL, Settings};
 
 mod audit;
+mod provider;
 mod store;
 
 pub use audit::{audit, sandbox_audit};
+use provider::Provider;
 use store::StartRelay;
 pub use store::outbox_status;
 
@@ -37,16 +38,9 @@ pub const NAME: &str = "payment";
 /// Why the service could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// An engine that this build has no driver for.
-    #[error("{setting}: this build has no driver for {scheme}:// databases; it has {engines}")]
-    EngineNotCompiledIn {
-        /// Which setting.
-        setting: &'static str,
-        /// The scheme asked for.
-        scheme: String,
-        /// What there is.
-        engines: &'static str,
-    },
+    /// An engine that there is no adapter for.
+    #[error(transparent)]
+    UnknownEngine(#[from] UnknownEngine),
     /// An address that is malformed.
     #[error("{setting} is not valid")]
     InvalidUrl {
@@ -56,13 +50,16 @@ pub enum BootstrapError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The sandbox can't keep its books beside a database that is no file.
-    #[error("{SANDBOX_URL} must be set to sqlite://<file> where {DATABASE_URL} is no file")]
-    SandboxUrlMissing,
     /// The schema is of another build.
     #[cfg(feature = "postgres")]
-    #[error("the database named by {DATABASE_URL} does not fit this build")]
-    Schema(#[from] messaging::postgres::migration::MigrationError),
+    #[error("the database named by {setting} does not fit this build")]
+    Schema {
+        /// Which setting.
+        setting: &'static str,
+        /// What is wrong.
+        #[source]
+        source: messaging::postgres::migration::MigrationError,
+    },
     /// The sandbox's books are Souk's own.
     #[error("{SANDBOX_URL} and {DATABASE_URL} name one file: the provider keeps books of its own")]
     SharedFile,
@@ -97,7 +94,7 @@ pub async fn build(
 ) -> Result<Service, BootstrapError> {
     let store = store::open(&settings.database_url, platform).await?;
     let repository = store.repository;
-    let provider = provider(settings, store.file.as_ref(), platform)?;
+    let Provider { provider, tasks: provider_tasks } = provider::open(settings, &store.place, platform).await?;
     tracing::info!(provider = provider.name(), "payment adapters picked");
 
     let wake = WakeSignal::default();
@@ -123,43 +120,10 @@ pub async fn build(
         tasks: [relay_task(store.start_relay, bus, platform), reconciler_task(reconcile, wake, platform)]
             .into_iter()
             .chain(store.tasks)
+            .chain(provider_tasks)
             .collect(),
         checks: vec![store.check, provider_check(provider)],
     })
-}
-
-fn sqlite_url(setting: &'static str, text: &str) -> Result<SqliteUrl, BootstrapError> {
-    match text.split_once("://") {
-        Some((scheme, _)) if scheme != "sqlite" => {
-            let engines = if setting == DATABASE_URL { store::ENGINES } else { "sqlite://<file>" };
-            Err(BootstrapError::EngineNotCompiledIn { setting, scheme: scheme.to_owned(), engines })
-        }
-        _ => text
-            .parse()
-            .map_err(|source: InvalidSqliteUrl| BootstrapError::InvalidUrl { setting, source: Box::new(source) }),
-    }
-}
-
-fn provider(
-    settings: &Settings,
-    database_file: Option<&SqliteUrl>,
-    platform: &Platform,
-) -> Result<Arc<dyn PaymentProvider>, BootstrapError> {
-    if settings.provider != SandboxProvider::NAME {
-        return Err(BootstrapError::UnknownProvider { name: settings.provider.clone() });
-    }
-    let books_url = match (&settings.sandbox_url, database_file) {
-        (Some(text), _) => sqlite_url(SANDBOX_URL, text)?,
-        (None, Some(file)) => SqliteUrl::of(file.path().with_file_name("sandbox.db")),
-        (None, None) => return Err(BootstrapError::SandboxUrlMissing),
-    };
-    if database_file == Some(&books_url) {
-        return Err(BootstrapError::SharedFile);
-    }
-    let (clock, ids) = (Arc::clone(&platform.clock), Arc::clone(&platform.ids));
-    let sandbox = SandboxProvider::open(&books_url, clock, ids, settings.sandbox_timing)
-        .map_err(|source| BootstrapError::Open { setting: SANDBOX_URL, source: Box::new(source) })?;
-    Ok(Arc::new(sandbox))
 }
 
 fn relay_task(start_relay: StartRelay, bus: Arc<dyn EventBus>, platform: &Platform) -> BackgroundTask {

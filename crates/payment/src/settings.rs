@@ -19,7 +19,7 @@ pub struct Settings {
     pub database_url: String,
     /// [`PROVIDER`].
     pub provider: String,
-    /// [`SANDBOX_URL`]; `None`: `sandbox.db` in the folder of the database.
+    /// [`SANDBOX_URL`]; `None`: beside the database, as `sandbox.db` in its folder or as a schema of its own.
     pub sandbox_url: Option<String>,
     /// How the sandbox behaves in time; not for operators.
     pub sandbox_timing: SandboxTiming,
@@ -39,7 +39,7 @@ impl Settings {
             provider: source.or(PROVIDER, "sandbox", "who moves the money: sandbox"),
             sandbox_url: source.optional(
                 SANDBOX_URL,
-                "where the sandbox provider keeps its own books; sandbox.db beside the payment database when not set",
+                "where the sandbox provider keeps its own books; beside the payment database when not set",
             ),
             sandbox_timing: SandboxTiming::default(),
             retry_schedule: RetrySchedule::default(),

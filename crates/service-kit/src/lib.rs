@@ -7,6 +7,7 @@
 //! - [`process`], [`lone`]: what every process reads, and the `main` of a service that runs alone;
 //! - [`startup`]: what a service waits for before it can serve;
 //! - [`internal_http`]: health, metrics and log level on the port that only operators reach;
+//! - [`store_url`]: what to say of a store address that no adapter answers to;
 //! - [`backoff`]: waits that grow, with jitter.
 
 pub mod auth;
@@ -20,6 +21,7 @@ pub mod process;
 pub mod service;
 pub mod settings;
 pub mod startup;
+pub mod store_url;
 
 pub use platform::Platform;
 pub use service::{BackgroundTask, Service};

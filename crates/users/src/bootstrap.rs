@@ -10,6 +10,7 @@ use messaging::{EventBus, OutboxStatusSource};
 use observability::HealthCheck;
 use observability::logs::error_chain;
 use service_kit::backoff::Backoff;
+use service_kit::store_url::{UnknownEngine, scheme};
 use service_kit::{BackgroundTask, Platform, Service, startup};
 use sqlite::SqliteUrl;
 use tokio_util::sync::CancellationToken;
@@ -53,10 +54,11 @@ pub const NAME: &str = "users";
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// The stores that this build can use.
 const ENGINES: &str =
-    if cfg!(feature = "mongodb") { "sqlite://<file> and mongodb://<hosts>/<database>" } else { "sqlite://<file>" };
+    if cfg!(feature = "mongodb") { "sqlite://<file> or mongodb://<hosts>/<database>" } else { "sqlite://<file>" };
 /// How often keys are looked at and what is over is forgotten.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(24);
-/// The same where replicas share a store: a key that another one made must be published here before its tokens are seen.
+/// The same where replicas share a store: a key that another one made must be published here well before it signs
+/// ([`crate::domain::PUBLISHED_BEFORE_USE`]).
 #[cfg(feature = "mongodb")]
 const SHARED_KEYS_EVERY: Duration = Duration::from_secs(10);
 /// Waits for a store that is away.
@@ -67,12 +69,9 @@ const HOUSEKEEPING_RETRY: Duration = Duration::from_mins(1);
 /// Why the service could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// An engine that this build has no driver for.
-    #[error("{DATABASE_URL} asks for {scheme}://, which this build has no driver for; it has {ENGINES}")]
-    EngineNotCompiledIn {
-        /// The scheme asked for.
-        scheme: String,
-    },
+    /// An engine that there is no adapter for.
+    #[error(transparent)]
+    UnknownEngine(#[from] UnknownEngine),
     /// The address is malformed.
     #[error("{DATABASE_URL} is not valid")]
     InvalidUrl(#[source] sqlite::url::InvalidSqliteUrl),
@@ -145,12 +144,11 @@ pub async fn build(
     expect(clippy::unused_async, reason = "an address of MongoDB is read asynchronously")
 )]
 async fn open_stores(url: &str, bus: &Arc<dyn EventBus>, stop: &CancellationToken) -> Result<Stores, BootstrapError> {
-    match url.split_once("://") {
-        Some(("sqlite", _)) => open_sqlite(url, bus, stop),
+    match scheme(url) {
+        Some("sqlite") => open_sqlite(url, bus, stop),
         #[cfg(feature = "mongodb")]
-        Some(("mongodb", _)) => open_mongo(url, bus, stop).await,
-        Some((scheme, _)) => Err(BootstrapError::EngineNotCompiledIn { scheme: scheme.to_owned() }),
-        None => Err(BootstrapError::InvalidUrl(sqlite::url::InvalidSqliteUrl)),
+        Some("mongodb") => open_mongo(url, bus, stop).await,
+        _ => Err(UnknownEngine::new(DATABASE_URL, url, ENGINES).into()),
     }
 }
 
@@ -163,16 +161,14 @@ async fn open_stores(url: &str, bus: &Arc<dyn EventBus>, stop: &CancellationToke
     expect(clippy::unused_async, reason = "an address of MongoDB is read asynchronously")
 )]
 pub async fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, BootstrapError> {
-    match url.split_once("://") {
+    match scheme(url) {
+        Some("sqlite") => Ok(Arc::new(SqliteOutboxStatus::new(&url.parse().map_err(BootstrapError::InvalidUrl)?))),
         #[cfg(feature = "mongodb")]
-        Some(("mongodb", _)) => {
+        Some("mongodb") => {
             let status = messaging::mongo::MongoOutboxStatus::open(url, NAME).await;
             Ok(Arc::new(status.map_err(BootstrapError::InvalidMongoUrl)?))
         }
-        Some((scheme, _)) if scheme != "sqlite" => {
-            Err(BootstrapError::EngineNotCompiledIn { scheme: scheme.to_owned() })
-        }
-        _ => Ok(Arc::new(SqliteOutboxStatus::new(&url.parse().map_err(BootstrapError::InvalidUrl)?))),
+        _ => Err(UnknownEngine::new(DATABASE_URL, url, ENGINES).into()),
     }
 }
 

@@ -59,7 +59,9 @@ impl MongoError {
 
 impl From<Error> for MongoError {
     fn from(error: Error) -> Self {
-        let transient = error.contains_label(TRANSIENT_TRANSACTION_ERROR);
+        // The driver calls it transient, too, that no server was found; it had looked for as long as a caller should wait.
+        let no_server = matches!(error.kind.as_ref(), ErrorKind::ServerSelection { .. });
+        let transient = !no_server && error.contains_label(TRANSIENT_TRANSACTION_ERROR);
         if code(&error) == Some(DUPLICATE_KEY) && !transient {
             return Self::Duplicate;
         }

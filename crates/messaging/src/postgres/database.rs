@@ -17,11 +17,16 @@ use super::sql::Transaction;
 /// Connections of one process, besides the relay's own. A write holds one for a few milliseconds.
 const MAX_CONNECTIONS: u32 = 10;
 /// How long a caller waits for a connection, a new one too: an outage is refused soon, and never at once hammered.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Shorter than a health check may take, so that the check can say what is wrong.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// A connection that lay idle for longer is asked whether it lives before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// Unused connections are closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+/// How long the start of a service waits for its schema before it goes on without.
+const FIRST_TRY: Duration = Duration::from_secs(3);
+/// What is left of a health check to find out why no connection was had.
+const DIAGNOSIS: Duration = Duration::from_millis(300);
 /// The longest that one operation may take, should the server neither answer nor hang up.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// Waits between attempts to bring the schema up to date grow from the first to the second.
@@ -94,6 +99,8 @@ pub struct Database {
 struct Inner {
     pool: Pool<Postgres>,
     options: PgConnectOptions,
+    /// The schema to make, if it is not simply the one that the address leads to.
+    schema: Option<String>,
     migrations: &'static [Migration],
     is_ready: AtomicBool,
     notify_queued: AtomicBool,
@@ -105,11 +112,34 @@ impl Database {
     /// # Errors
     /// [`InvalidPostgresUrl`].
     pub fn new(url: &str, application: &str, migrations: &'static [Migration]) -> Result<Self, InvalidPostgresUrl> {
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        Ok(Self::with(parse(url)?.application_name(application), None, migrations))
+    }
+
+    /// The same in a schema of its own, which is made with the tables: `name`, or `<schema>_<name>` where the address itself
+    /// names a schema (`options=-c search_path=<schema>`), as where several installations share a database.
+    ///
+    /// # Errors
+    /// [`InvalidPostgresUrl`].
+    pub fn in_schema(
+        url: &str,
+        application: &str,
+        name: &str,
+        migrations: &'static [Migration],
+    ) -> Result<Self, InvalidPostgresUrl> {
+        let options = parse(url)?.application_name(application);
+        let named = options.get_options().unwrap_or_default().split_whitespace();
+        let schema = match named.filter_map(|word| word.strip_prefix("search_path=")).next_back() {
+            Some(beside) => format!("{}_{name}", beside.split(',').next().unwrap_or_default()),
+            None => name.to_owned(),
+        };
+        if !schema.chars().all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit()) {
             return Err(InvalidPostgresUrl);
         }
-        let options: PgConnectOptions = url.parse().map_err(|_| InvalidPostgresUrl)?;
-        let options = options.application_name(application).options(SESSION);
+        Ok(Self::with(options.options([("search_path", &schema)]), Some(schema), migrations))
+    }
+
+    fn with(options: PgConnectOptions, schema: Option<String>, migrations: &'static [Migration]) -> Self {
+        let options = options.options(SESSION);
         let pool = PoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -120,7 +150,7 @@ impl Database {
             })
             .connect_lazy_with(options.clone());
         let (is_ready, notify_queued) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { inner: Arc::new(Inner { pool, options, migrations, is_ready, notify_queued }) })
+        Self { inner: Arc::new(Inner { pool, options, schema, migrations, is_ready, notify_queued }) }
     }
 
     /// Brings the schema up to date, once.
@@ -129,6 +159,9 @@ impl Database {
     /// [`MigrationError`]; it is right to try again unless [`MigrationError::is_final`] says otherwise.
     pub async fn prepare(&self) -> Result<(), MigrationError> {
         let mut connection = self.inner.pool.acquire().await?;
+        if let Some(schema) = &self.inner.schema {
+            migration::make_schema(&mut connection, schema).await?;
+        }
         migration::run(&mut connection, self.inner.migrations).await?;
         self.inner.is_ready.store(true, Ordering::Release);
         Ok(())
@@ -140,7 +173,7 @@ impl Database {
     /// # Errors
     /// A [`MigrationError`] that is final.
     pub async fn prepare_soon(&self) -> Result<bool, MigrationError> {
-        match tokio::time::timeout(ACQUIRE_TIMEOUT, self.prepare()).await {
+        match tokio::time::timeout(FIRST_TRY, self.prepare()).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(error)) if error.is_final() => Err(error),
             Ok(Err(error)) => {
@@ -174,7 +207,7 @@ impl Database {
     /// A connection. What is done with it belongs into [`Self::within_time`].
     ///
     /// # Errors
-    /// [`StoreError`]; when the server is away, after at most three seconds.
+    /// [`StoreError`]; when the server is away, after at most a second and a half.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
         self.check_ready()?;
         Ok(self.inner.pool.acquire().await?)
@@ -232,8 +265,15 @@ impl Database {
     /// # Errors
     /// [`StoreError`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.acquire().await?.ping().await?;
-        Ok(())
+        match self.acquire().await {
+            Ok(mut connection) => Ok(connection.ping().await?),
+            // The pool goes on trying until its time is up and does not say why: ask once, beside it.
+            Err(error @ StoreError::Sql(sqlx_core::Error::PoolTimedOut)) => {
+                let asked = tokio::time::timeout(DIAGNOSIS, PgConnection::connect_with(&self.inner.options)).await;
+                Err(if let Ok(Err(reason)) = asked { reason.into() } else { error })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// A pool of one connection that is never replaced behind its user's back: what the session holds is known.
@@ -250,4 +290,11 @@ impl Database {
     fn check_ready(&self) -> Result<(), StoreError> {
         if self.inner.is_ready.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::NotReady) }
     }
+}
+
+fn parse(url: &str) -> Result<PgConnectOptions, InvalidPostgresUrl> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(InvalidPostgresUrl);
+    }
+    url.parse().map_err(|_| InvalidPostgresUrl)
 }

@@ -5,6 +5,7 @@ use sqlx_core::executor::Executor as _;
 use sqlx_core::query::query;
 use sqlx_core::query_scalar::query_scalar;
 use sqlx_core::raw_sql::raw_sql;
+use sqlx_core::sql_str::AssertSqlSafe;
 use sqlx_postgres::PgConnection;
 
 /// One step of a schema. Steps are numbered from 1 without gaps and never edited once released.
@@ -52,6 +53,21 @@ impl MigrationError {
     pub fn is_final(&self) -> bool {
         matches!(self, Self::FromTheFuture { .. })
     }
+}
+
+/// Makes a schema that is not there. `name` is a plain identifier.
+///
+/// The lock is the database's: of replicas that start at once one makes it. One that is there needs no right to make any.
+pub(super) async fn make_schema(connection: &mut PgConnection, name: &str) -> Result<(), MigrationError> {
+    let mut transaction = connection.begin().await?;
+    transaction.execute("SELECT pg_advisory_xact_lock(hashtextextended('souk schemas', 0))").await?;
+    let is_there: bool =
+        query_scalar("SELECT to_regnamespace($1) IS NOT NULL").bind(name).fetch_one(&mut *transaction).await?;
+    if !is_there {
+        raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// Applies what is missing, in the order given, all in one transaction: a schema is never half of one version.

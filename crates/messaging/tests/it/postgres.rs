@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::helpers::{PATIENCE, event};
-use crate::postgres_fixture::{Door, Schema};
+use crate::postgres_fixture::Schema;
 
 const SCHEMA: &[Migration] = &[outbox::SCHEMA, inbox::SCHEMA];
 
@@ -187,7 +187,7 @@ async fn a_relay_hears_of_an_append_at_once_and_of_an_undone_one_never() {
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn a_server_that_goes_away_in_the_middle_comes_back_with_nothing_lost_or_reordered() {
     let schema = Schema::create().await;
-    let mut door = Door::before(&schema).await;
+    let mut door = schema.door().await;
     let database = open(&schema.url_through(&door)).await;
     let beside = open(&schema.url()).await;
     let (memory, stop) = (Arc::<Memory>::default(), CancellationToken::new());
@@ -196,13 +196,13 @@ async fn a_server_that_goes_away_in_the_middle_comes_back_with_nothing_lost_or_r
     let events: Vec<_> = (1..=300).map(|version| event("x", "1", version)).collect();
     append(&database, &events[..150]).await;
     memory.holds(1).await;
-    door.shut();
+    door.cut().await.unwrap();
     let began = std::time::Instant::now();
     assert!(database.ping().await.is_err());
     assert!(database.begin().await.is_err());
     assert!(began.elapsed() < Duration::from_secs(8), "an outage is refused soon: {:?}", began.elapsed());
     append(&beside, &events[150..]).await;
-    door.open().await;
+    door.restore().await.unwrap();
     let wanted: Vec<_> = events.iter().map(|event| event.id).collect();
     let all_seen = async {
         // What was published as the server went away may be published again.
@@ -227,8 +227,8 @@ async fn a_server_that_goes_away_in_the_middle_comes_back_with_nothing_lost_or_r
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn a_database_that_was_away_at_the_start_is_refused_until_its_schema_is_there() {
     let schema = Schema::create().await;
-    let mut door = Door::before(&schema).await;
-    door.shut();
+    let mut door = schema.door().await;
+    door.cut().await.unwrap();
     let database = Database::new(&schema.url_through(&door), "test", SCHEMA).unwrap();
     let stop = CancellationToken::new();
     let preparing = tokio::spawn({
@@ -238,7 +238,7 @@ async fn a_database_that_was_away_at_the_start_is_refused_until_its_schema_is_th
     let began = std::time::Instant::now();
     assert!(database.ping().await.is_err() && database.begin().await.is_err());
     assert!(began.elapsed() < Duration::from_secs(1), "it is known that nothing is there yet");
-    door.open().await;
+    door.restore().await.unwrap();
     tokio::time::timeout(PATIENCE * 2, preparing).await.expect("it must be tried again").unwrap();
     database.ping().await.unwrap();
 }

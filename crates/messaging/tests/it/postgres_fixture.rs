@@ -1,16 +1,11 @@
 //! A PostgreSQL schema that a test owns, and a door before the server that the test can shut. Other crates' tests include
 //! this file, too.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
+use cut_proxy::CutProxy;
 use messaging::postgres::sql::{AssertSqlSafe, Connection as _, PgConnectOptions, PgConnection, raw_sql};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use uuid::Uuid;
 
-/// A schema of its own, dropped with everything in it when the test ends, however it ends.
+/// A schema of its own, dropped with its neighbour of the payment sandbox and everything in it when the test ends, however it ends.
 pub(crate) struct Schema {
     server: String,
     name: String,
@@ -35,12 +30,14 @@ impl Schema {
         format!("{server}{separator}options=-c%20search_path%3D{}", self.name)
     }
 
+    /// A door before the server, open.
+    pub(crate) async fn door(&self) -> CutProxy {
+        CutProxy::before(&self.server).await.unwrap()
+    }
+
     /// The same, by way of a door.
-    pub(crate) fn url_through(&self, door: &Door) -> String {
-        let (scheme, rest) = self.server.split_once("://").unwrap();
-        let (credentials, database) = rest.split_once('@').map_or(("", rest), |(user, rest)| (user, rest));
-        let database = database.split_once('/').unwrap().1;
-        self.url_on(&format!("{scheme}://{credentials}@{}/{database}", door.address))
+    pub(crate) fn url_through(&self, door: &CutProxy) -> String {
+        self.url_on(&door.url(&self.server))
     }
 
     /// A connection beside the adapter, as an operator or an auditor would have.
@@ -65,7 +62,7 @@ impl Drop for Schema {
         let sql = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_class ON pg_class.oid = relation
              WHERE relnamespace = '{name}'::regnamespace AND pid <> pg_backend_pid();
-             DROP SCHEMA {name} CASCADE",
+             DROP SCHEMA {name} CASCADE; DROP SCHEMA IF EXISTS {name}_sandbox CASCADE",
             name = self.name
         );
         let server = self.server.clone();
@@ -82,68 +79,5 @@ impl Drop for Schema {
         if !std::thread::panicking() {
             dropped.unwrap().unwrap();
         }
-    }
-}
-
-/// A door before the server: while it is shut connections are refused, and shutting it cuts those that are open, as when
-/// the server is killed.
-pub(crate) struct Door {
-    address: SocketAddr,
-    server: Arc<str>,
-    open: Option<watch::Sender<()>>,
-}
-
-impl Door {
-    pub(crate) async fn before(schema: &Schema) -> Self {
-        let rest = schema.server.split_once("://").unwrap().1;
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host).split(['/', '?']).next().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut door = Self { address: listener.local_addr().unwrap(), server: host.into(), open: None };
-        door.serve(listener);
-        door
-    }
-
-    pub(crate) fn shut(&mut self) {
-        self.open = None;
-    }
-
-    /// The same address again.
-    pub(crate) async fn open(&mut self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        let listener = loop {
-            let socket = tokio::net::TcpSocket::new_v4().unwrap();
-            socket.set_reuseaddr(true).unwrap();
-            match socket.bind(self.address).and_then(|()| socket.listen(64)) {
-                Ok(listener) => break listener,
-                Err(error) => {
-                    assert!(tokio::time::Instant::now() < deadline, "{error}");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        };
-        self.serve(listener);
-    }
-
-    fn serve(&mut self, listener: TcpListener) {
-        let (open, shut) = watch::channel(());
-        self.open = Some(open);
-        let server = Arc::clone(&self.server);
-        tokio::spawn(async move {
-            let mut shutting = shut.clone();
-            loop {
-                let mut inside = tokio::select! {
-                    _ = shutting.changed() => return,
-                    accepted = listener.accept() => accepted.unwrap().0,
-                };
-                let (server, mut shutting) = (Arc::clone(&server), shut.clone());
-                tokio::spawn(async move {
-                    let mut outside = TcpStream::connect(&*server).await.unwrap();
-                    tokio::select! {
-                        _ = shutting.changed() => {}
-                        _ = tokio::io::copy_bidirectional(&mut inside, &mut outside) => {}
-                    }
-                });
-            }
-        });
     }
 }

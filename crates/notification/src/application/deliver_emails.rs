@@ -21,6 +21,9 @@ use crate::domain::email::{AfterFailure, QueuedEmail};
 const BATCH: u32 = 64;
 /// Most emails in work at once.
 const CONCURRENCY: usize = 16;
+/// How long a claimed email is left to who claimed it. Far longer than a batch takes; what a replica that died had claimed is
+/// sent by another one after this time.
+pub const LEASE: Duration = Duration::from_mins(1);
 /// Longest wait for the users service, so that it can't hold up those whose address is known.
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Looks at the queue this often even if nobody rang.
@@ -67,12 +70,14 @@ pub struct DeliverEmails {
 }
 
 impl DeliverEmails {
-    /// Tries every email that is due, once, and says how many that were.
+    /// Tries every email that is due, once, and says how many that were. Several replicas may do so at once: each email is
+    /// tried by one of them.
     ///
     /// # Errors
-    /// When the store failed; an email that was sent and could not be marked so is sent again.
+    /// When the store failed; an email that was sent and could not be marked so is sent again, [`LEASE`] later.
     pub async fn deliver_due(&self) -> Result<usize, RepositoryError> {
-        let due = self.queue.list_due(self.clock.now(), BATCH).await?;
+        let now = self.clock.now();
+        let due = self.queue.claim_due(now, now.plus(LEASE), BATCH).await?;
         let tried = due.len();
         let mut attempts = futures::stream::iter(due.into_iter().map(|email| {
             let context =

@@ -168,22 +168,28 @@ pub trait ContactRepository: Send + Sync {
     async fn find_contact(&self, user_id: UserId) -> Result<Option<Contact>, RepositoryError>;
 }
 
-/// The emails that wait to be sent. One process delivers them.
+/// The emails that wait to be sent. Several processes may deliver them: whoever claims an email alone has it meanwhile.
 #[async_trait]
 pub trait EmailQueue: Send + Sync {
-    /// Emails whose next attempt is due at `now`, the longest due first, at most `limit`.
-    async fn list_due(&self, now: Timestamp, limit: u32) -> Result<Vec<QueuedEmail>, RepositoryError>;
+    /// Takes emails whose next attempt is due at `now`, the longest due first, at most `limit`. They are due again at
+    /// `lease_until`, should nobody say what became of them: no email is given to two callers before that.
+    async fn claim_due(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<QueuedEmail>, RepositoryError>;
 
-    /// When the next attempt is due; `None` when nothing waits.
+    /// When the next attempt is due, or the next lease ends; `None` when nothing waits.
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError>;
 
     /// The email is sent: it waits no more.
     async fn mark_sent(&self, id: NotificationId, at: Timestamp) -> Result<(), RepositoryError>;
 
-    /// Sending failed: one failure more, next attempt then.
+    /// Sending failed: one failure more, next attempt then. Nothing changes for an email that waits no more.
     async fn mark_failed(&self, id: NotificationId, next_attempt_at: Timestamp) -> Result<(), RepositoryError>;
 
-    /// The email will never be sent: it waits no more.
+    /// The email will never be sent: it waits no more. Nothing changes for one that was sent after all.
     async fn mark_given_up(&self, id: NotificationId) -> Result<(), RepositoryError>;
 }
 

@@ -14,6 +14,7 @@ use messaging::outbox::OutboxSource;
 use messaging::{EventBus, Subscription, Verdict};
 use notification::adapters::persistence::sqlite::SqliteStore;
 use notification::application::Cause;
+use notification::application::deliver_emails::LEASE;
 use notification::application::ports::{
     ContactRepository, EmailQueue, Housekeeping, InboxRepository, NotificationDraft, OrderChange, PreferenceRepository,
     Recorded, RepositoryError,
@@ -28,12 +29,16 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::builders::{START, new_order, new_user};
+use crate::two_replicas::{
+    each_email_is_sent_by_one_of_them, what_one_had_claimed_when_it_died_is_sent_by_the_other_when_the_lease_is_over,
+};
 
 pub(crate) trait Store:
     InboxRepository + PreferenceRepository + ContactRepository + EmailQueue + Housekeeping
 {
 }
 impl Store for SqliteStore {}
+impl Store for crate::memory::InMemoryStore {}
 #[cfg(feature = "mongodb")]
 impl Store for notification::adapters::persistence::mongo::MongoStore {}
 
@@ -60,6 +65,11 @@ async fn sqlite() -> Fixture {
 }
 
 impl Fixture {
+    /// The store.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
     /// A store, relayed to a bus of its own; what it owns is dropped at the end.
     pub(crate) async fn of(
         store: impl Store + 'static,
@@ -107,11 +117,16 @@ macro_rules! every_case {
             preferences_change_what_is_named_and_decide_about_email
             the_newest_contact_wins
             emails_wait_for_their_moment_and_leave_the_queue_when_sent_or_given_up
+            an_email_that_was_claimed_by_someone_who_died_is_due_again_when_the_lease_ends
+            of_many_claiming_at_once_each_email_is_given_to_one
             what_is_old_and_done_is_forgotten_without_notifying_again
+            each_email_is_sent_by_one_of_them
+            what_one_had_claimed_when_it_died_is_sent_by_the_other_when_the_lease_is_over
         }
     };
 }
 
+every_case!(memory, crate::memory::fixture(), cfg(test));
 every_case!(sqlite, super::sqlite(), cfg(test));
 #[cfg(feature = "mongodb")]
 every_case!(mongo, crate::mongo_store::fixture(), ignore = "needs SOUK_TEST_MONGODB_URL");
@@ -142,7 +157,7 @@ async fn record(store: &dyn Store, change: OrderChange) -> Recorded {
 }
 
 /// Gives the user `count` notifications, each of an order of its own, in inbox positions 2, 4, 6…
-async fn notify(store: &dyn Store, user_id: UserId, count: u64) {
+pub(crate) async fn notify(store: &dyn Store, user_id: UserId, count: u64) {
     for _ in 0..count {
         record(store, change(user_id, new_order(), CONFIRMED, 1)).await;
     }
@@ -205,7 +220,7 @@ async fn an_event_that_comes_again_changes_nothing(fixture: Fixture) {
     let again = OrderChange { now: START.plus(Duration::from_hours(1)), ..once.clone() };
     assert_eq!(record(store, again).await, Recorded::Duplicate);
     assert_eq!(names(store, once.user_id).await, ["order_updated", "notification"]);
-    assert_eq!(store.list_due(START, 9).await.unwrap().len(), 1);
+    assert_eq!(store.claim_due(START, START, 9).await.unwrap().len(), 1);
 }
 
 async fn an_event_before_its_predecessor_changes_nothing_until_patience_ends(fixture: Fixture) {
@@ -243,7 +258,7 @@ async fn an_outcome_is_notified_once_whatever_event_tells_of_it(fixture: Fixture
     record(store, change(user_id, order_id, CONFIRMED, 1)).await;
     assert_eq!(record(store, change(user_id, order_id, CONFIRMED, 2)).await, Recorded::Used { email_queued: false });
     assert_eq!(names(store, user_id).await, ["order_updated", "notification", "order_updated"]);
-    assert_eq!(store.list_due(START, 9).await.unwrap().len(), 1);
+    assert_eq!(store.claim_due(START, START, 9).await.unwrap().len(), 1);
 }
 
 async fn an_inbox_is_read_onwards_from_a_cursor_with_its_head(fixture: Fixture) {
@@ -368,9 +383,12 @@ async fn emails_wait_for_their_moment_and_leave_the_queue_when_sent_or_given_up(
     let user_id = new_user();
     notify(store, user_id, 3).await;
     let after = |seconds| START.plus(Duration::from_secs(seconds));
-    assert_eq!(store.list_due(START.minus(Duration::from_millis(1)), 9).await.unwrap(), []);
-    assert_eq!(store.list_due(START, 2).await.unwrap().len(), 2);
-    let due = store.list_due(START, 9).await.unwrap();
+    let claim = async |now: Timestamp, limit| store.claim_due(now, now.plus(LEASE), limit).await.unwrap();
+    assert_eq!(claim(START.minus(Duration::from_millis(1)), 9).await, []);
+    let mut due = claim(START, 2).await;
+    assert_eq!(due.len(), 2);
+    due.extend(claim(START, 9).await);
+    assert_eq!((due.len(), claim(after(59), 9).await), (3, Vec::new()), "each is given to one caller");
     let first = &due[0];
     assert_eq!((first.user_id, first.subject.as_str(), first.body.as_str()), (user_id, "Title", "Text."));
     assert_eq!((first.request_id.as_deref(), first.failures, first.created_at), (Some("r-1"), 0, START));
@@ -378,11 +396,37 @@ async fn emails_wait_for_their_moment_and_leave_the_queue_when_sent_or_given_up(
     store.mark_given_up(due[1].notification_id).await.unwrap();
     store.mark_failed(due[2].notification_id, after(5)).await.unwrap();
     assert_eq!(store.next_due().await.unwrap(), Some(after(5)));
-    assert_eq!(store.list_due(after(4), 9).await.unwrap(), []);
-    let due_again = store.list_due(after(5), 9).await.unwrap();
+    assert_eq!(claim(after(4), 9).await, []);
+    let due_again = claim(after(5), 9).await;
     assert_eq!((due_again.len(), due_again[0].notification_id, due_again[0].failures), (1, due[2].notification_id, 1));
     store.mark_sent(due[2].notification_id, after(6)).await.unwrap();
     assert_eq!(store.next_due().await.unwrap(), None);
+    // Whose lease ended may say so too late.
+    store.mark_failed(due[2].notification_id, after(7)).await.unwrap();
+    store.mark_given_up(due[2].notification_id).await.unwrap();
+    assert_eq!((store.next_due().await.unwrap(), claim(after(99), 9).await), (None, Vec::new()));
+}
+
+async fn an_email_that_was_claimed_by_someone_who_died_is_due_again_when_the_lease_ends(fixture: Fixture) {
+    let store = fixture.store.as_ref();
+    notify(store, new_user(), 1).await;
+    let claimed = store.claim_due(START, START.plus(LEASE), 9).await.unwrap();
+    assert_eq!(store.next_due().await.unwrap(), Some(START.plus(LEASE)));
+    let later = START.plus(LEASE);
+    assert_eq!(store.claim_due(later.minus(Duration::from_millis(1)), later, 9).await.unwrap(), []);
+    assert_eq!(store.claim_due(later, later.plus(LEASE), 9).await.unwrap(), claimed);
+}
+
+async fn of_many_claiming_at_once_each_email_is_given_to_one(fixture: Fixture) {
+    let store = fixture.store.as_ref();
+    notify(store, new_user(), 8).await;
+    let claims = (0..4).map(|_| store.claim_due(START, START.plus(LEASE), 3));
+    let first: Vec<_> = futures::future::join_all(claims).await.into_iter().flat_map(Result::unwrap).collect();
+    // Who was too late for its share finds what is left.
+    let rest = store.claim_due(START, START.plus(LEASE), 8).await.unwrap();
+    let given: Vec<_> = first.iter().chain(&rest).map(|email| email.notification_id).collect();
+    let distinct: std::collections::HashSet<_> = given.iter().collect();
+    assert_eq!((given.len(), distinct.len()), (8, 8));
 }
 
 async fn what_is_old_and_done_is_forgotten_without_notifying_again(fixture: Fixture) {
@@ -395,7 +439,10 @@ async fn what_is_old_and_done_is_forgotten_without_notifying_again(fixture: Fixt
     assert_eq!(record(store, once).await, Recorded::Late { email_queued: false });
     assert_eq!(names(store, user_id).await, ["order_updated", "notification"]);
     // An email that still waits is kept however old it is.
-    assert_eq!(store.list_due(Timestamp::from_unix_ms(i64::MAX), 9).await.unwrap().len(), 1);
+    assert_eq!(
+        store.claim_due(Timestamp::from_unix_ms(i64::MAX), Timestamp::from_unix_ms(i64::MAX), 9).await.unwrap().len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -410,7 +457,7 @@ async fn a_store_that_was_closed_is_read_again_as_it_was() {
     };
     let store = SqliteStore::open(&url, Arc::new(UuidV7Generator)).unwrap();
     assert_eq!(entries(&store, user_id).await, before);
-    assert_eq!(store.list_due(START, 9).await.unwrap().len(), 2);
+    assert_eq!(store.claim_due(START, START, 9).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -423,7 +470,7 @@ async fn sent_emails_are_forgotten_in_time_and_not_before() {
         reader.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
     };
     notify(&store, new_user(), 1).await;
-    let id = store.list_due(START, 1).await.unwrap()[0].notification_id;
+    let id = store.claim_due(START, START, 1).await.unwrap()[0].notification_id;
     store.mark_sent(id, START).await.unwrap();
     store.forget_before(START).await.unwrap();
     assert_eq!((kept("emails"), kept("consumed_events"), kept("notifications")), (1, 1, 1));

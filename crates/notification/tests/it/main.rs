@@ -6,7 +6,12 @@ mod contract;
 mod email;
 mod events;
 mod grpc;
+mod memory;
+#[cfg(feature = "mongodb")]
+#[path = "../../../messaging/tests/it/mongo_fixture.rs"]
+mod mongo_fixture;
 #[cfg(feature = "mongodb")]
 mod mongo_store;
 mod reordering;
+mod two_replicas;
 mod world;

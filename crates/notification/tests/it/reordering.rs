@@ -133,7 +133,11 @@ fn check(longest_pause: u64, verify: impl Fn(&Disorder, &[(InboxEvent, String)])
                 let inbox = consumer.inbox(user_id).await;
                 verify(&disorder, &inbox);
 
-                let emails = consumer.store.list_due(START.plus(Duration::from_hours(9)), u32::MAX).await.unwrap();
+                let emails = consumer
+                    .store
+                    .claim_due(START.plus(Duration::from_hours(9)), START.plus(Duration::from_hours(9)), u32::MAX)
+                    .await
+                    .unwrap();
                 let emails = emails.iter().filter(|email| email.user_id == user_id).count();
                 assert_eq!(emails, disorder.history.len() - 1, "one email for each outcome");
 

@@ -19,8 +19,8 @@ const MAX_RUNNING: usize = 512;
 const FORGET_KEYS_EVERY: Duration = Duration::from_hours(1);
 /// Looks at most this often.
 const MIN_SLEEP: Duration = Duration::from_millis(20);
-/// Looks at least this often.
-const MAX_SLEEP: Duration = Duration::from_secs(30);
+/// Looks at least this often: another replica may have died without a word.
+pub const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// Wait after the store failed.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 
@@ -68,6 +68,6 @@ impl Ordering {
             *keys_due = now.plus(FORGET_KEYS_EVERY);
         }
         let next = self.repository.next_due().await?;
-        Ok(next.map_or(MAX_SLEEP, |due| due.since(self.clock.now()).clamp(MIN_SLEEP, MAX_SLEEP)))
+        Ok(next.map_or(LOOK_AT_LEAST_EVERY, |due| due.since(self.clock.now()).clamp(MIN_SLEEP, LOOK_AT_LEAST_EVERY)))
     }
 }

@@ -23,10 +23,13 @@ use crate::application::ports::{Change, Charge, HoldError, NeighbourError, PinEr
 use crate::domain::{Order, OrderEvent, Refused, Saga, SagaState};
 use contracts::event_data::OrderStatus;
 
-/// How long a runner may be silent before another one takes over; longer than its longest step.
-pub const LEASE: Duration = Duration::from_secs(10);
+/// How long a runner may be silent before another one takes over; longer than its longest step (a hold and its pin), and
+/// with [`super::resume_sagas::LOOK_AT_LEAST_EVERY`] short enough that the checkouts of a dead replica go on within 10 s.
+pub const LEASE: Duration = Duration::from_secs(8);
 /// How long one call to a neighbour may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(4);
+/// The same for the call that pins what was held a moment before.
+const PIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Waits between attempts at a step.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(250), most: Duration::from_secs(15) };
 /// How soon a payment of unknown outcome is asked about again, unless its event comes first.
@@ -147,7 +150,7 @@ impl Run {
             }
             Err(HoldError::Neighbour(error)) => return Err(error.into()),
         }
-        match deadline::within(STEP_TIMEOUT, inventory.pin(self.order.id())).await {
+        match deadline::within(PIN_TIMEOUT, inventory.pin(self.order.id())).await {
             Ok(()) => {
                 self.advance(SagaState::Charging);
                 self.save_and_go_on(None).await

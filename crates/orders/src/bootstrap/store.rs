@@ -7,33 +7,31 @@ use messaging::outbox_status::SqliteOutboxStatus;
 use messaging::{EventBus, OutboxStatusSource, relay};
 use observability::HealthCheck;
 use observability::logs::error_chain;
+use service_kit::store_url::{UnknownEngine, scheme};
 use service_kit::{BackgroundTask, Platform};
+use sqlite::url::InvalidSqliteUrl;
 use sqlite::{OpenError, SqliteUrl};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::persistence::sqlite::SqliteOrderRepository;
 use crate::application::ports::{OrderRepository, RepositoryError};
-use crate::settings::Settings;
+use crate::settings::{DATABASE_URL, Settings};
 
 /// Why there is no order store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreUnusable {
-    /// The database address is malformed or names an engine this build lacks.
-    #[error("SOUK_ORDERS_DATABASE_URL: this build keeps orders in {ENGINES}; '{scheme}' is not available")]
-    Engine {
-        /// What it named instead.
-        scheme: String,
-    },
+    /// An engine that there is no adapter for.
+    #[error(transparent)]
+    UnknownEngine(#[from] UnknownEngine),
     /// The store could not be opened.
     #[error("the order store could not be opened")]
     Open(#[from] OpenError),
     /// The store could not be read.
     #[error("the order store could not be read")]
     Read(#[source] RepositoryError),
-    /// The address is no PostgreSQL address.
-    #[cfg(feature = "postgres")]
-    #[error("SOUK_ORDERS_DATABASE_URL is not valid")]
-    InvalidUrl(#[from] messaging::postgres::InvalidPostgresUrl),
+    /// The address is malformed.
+    #[error("{DATABASE_URL} is not valid")]
+    InvalidUrl(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The schema is of another build.
     #[cfg(feature = "postgres")]
     #[error("the order store does not fit this build")]
@@ -41,9 +39,9 @@ pub enum StoreUnusable {
 }
 
 #[cfg(not(feature = "postgres"))]
-const ENGINES: &str = "sqlite://<file>";
+pub(super) const ENGINES: &str = "sqlite://<file>";
 #[cfg(feature = "postgres")]
-const ENGINES: &str = "sqlite://<file> or postgres://<address>";
+pub(super) const ENGINES: &str = "sqlite://<file> or postgres://<address>";
 
 /// Begins to publish the store's events.
 type StartRelay = Box<dyn Fn(Arc<dyn EventBus>, CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -58,12 +56,12 @@ pub(super) struct Store {
 
 #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "other engines connect here"))]
 pub(super) async fn open(settings: &Settings, platform: &Platform) -> Result<Store, StoreUnusable> {
-    let scheme = settings.database_url.split("://").next().unwrap_or_default();
-    match scheme {
+    let url = settings.database_url.as_str();
+    match scheme(url) {
+        Some("sqlite") => sqlite(url, platform),
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => postgres(settings, platform).await,
-        _ => sqlite(settings, platform)
-            .map_err(|error| error.unwrap_or(StoreUnusable::Engine { scheme: scheme.to_owned() })),
+        Some("postgres" | "postgresql") => postgres(url, platform).await,
+        _ => Err(UnknownEngine::new(DATABASE_URL, url, ENGINES).into()),
     }
 }
 
@@ -72,22 +70,21 @@ pub(super) async fn open(settings: &Settings, platform: &Platform) -> Result<Sto
 /// # Errors
 /// [`StoreUnusable`] when the address can't be used.
 pub fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, StoreUnusable> {
-    let scheme = url.split("://").next().unwrap_or_default();
-    match scheme {
+    match scheme(url) {
+        Some("sqlite") => Ok(Arc::new(SqliteOutboxStatus::new(&sqlite_url(url)?))),
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => Ok(Arc::new(messaging::postgres::PostgresOutboxStatus::new(url)?)),
-        _ => match url.parse::<SqliteUrl>() {
-            Ok(url) => Ok(Arc::new(SqliteOutboxStatus::new(&url))),
-            Err(_) => Err(StoreUnusable::Engine { scheme: scheme.to_owned() }),
-        },
+        Some("postgres" | "postgresql") => Ok(Arc::new(messaging::postgres::PostgresOutboxStatus::new(url)?)),
+        _ => Err(UnknownEngine::new(DATABASE_URL, url, ENGINES).into()),
     }
 }
 
-/// `Err(None)` when the address is not of this engine.
-fn sqlite(settings: &Settings, platform: &Platform) -> Result<Store, Option<StoreUnusable>> {
-    let url: SqliteUrl = settings.database_url.parse().map_err(|_| None)?;
-    let repository =
-        SqliteOrderRepository::open(&url, Arc::clone(&platform.ids)).map_err(|error| Some(error.into()))?;
+fn sqlite_url(url: &str) -> Result<SqliteUrl, StoreUnusable> {
+    url.parse().map_err(|error| StoreUnusable::InvalidUrl(Box::<InvalidSqliteUrl>::new(error)))
+}
+
+fn sqlite(url: &str, platform: &Platform) -> Result<Store, StoreUnusable> {
+    let url = sqlite_url(url)?;
+    let repository = SqliteOrderRepository::open(&url, Arc::clone(&platform.ids))?;
     let (outbox, database) = (repository.outbox(), repository.database());
     Ok(Store {
         repository: Arc::new(repository),
@@ -101,10 +98,11 @@ fn sqlite(settings: &Settings, platform: &Platform) -> Result<Store, Option<Stor
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(settings: &Settings, platform: &Platform) -> Result<Store, StoreUnusable> {
+async fn postgres(url: &str, platform: &Platform) -> Result<Store, StoreUnusable> {
     use crate::adapters::persistence::postgres::PostgresOrderRepository;
 
-    let repository = PostgresOrderRepository::new(&settings.database_url, Arc::clone(&platform.ids))?;
+    let repository = PostgresOrderRepository::new(url, Arc::clone(&platform.ids))
+        .map_err(|error| StoreUnusable::InvalidUrl(Box::new(error)))?;
     let mut tasks = Vec::new();
     if !repository.database().prepare_soon().await? {
         let (database, stop) = (repository.database().clone(), platform.stop.clone());

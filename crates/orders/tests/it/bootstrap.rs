@@ -39,4 +39,7 @@ async fn an_engine_that_this_build_lacks_is_refused_by_name() {
     let refused = built(&folder, &format!("{lacking}://db/orders"), &CancellationToken::new()).await;
     let error = refused.map(drop).unwrap_err().to_string();
     assert!(error.contains("SOUK_ORDERS_DATABASE_URL") && error.contains(lacking), "{error}");
+    let refused = built(&folder, "memory://orders", &CancellationToken::new()).await;
+    let error = refused.map(drop).unwrap_err().to_string();
+    assert!(error.contains("SOUK_ORDERS_DATABASE_URL") && error.contains("for tests alone"), "{error}");
 }

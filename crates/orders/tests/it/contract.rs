@@ -281,6 +281,8 @@ macro_rules! order_repository_contract {
     };
 }
 
+order_repository_contract!(memory, async { ((), crate::memory::InMemoryOrderRepository::default()) });
+
 order_repository_contract!(sqlite, async { super::sqlite_in_tempdir() });
 
 fn sqlite_in_tempdir() -> (TempDir, SqliteOrderRepository) {

@@ -7,8 +7,11 @@ mod contract;
 mod faults;
 mod grpc;
 mod helpers;
+mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
 #[path = "../../../messaging/tests/it/postgres_fixture.rs"]
 mod postgres_fixture;
+#[cfg(feature = "postgres")]
+mod two_replicas_on_postgres;

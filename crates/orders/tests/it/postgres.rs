@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bootstrap::built;
 use crate::contract::{confirmed, placed};
 use crate::helpers::start_of_time;
-use crate::postgres_fixture::{Door, Schema};
+use crate::postgres_fixture::Schema;
 
 async fn open(url: &str) -> PostgresOrderRepository {
     let repository = PostgresOrderRepository::new(url, Arc::new(UuidV7Generator)).unwrap();
@@ -57,13 +57,13 @@ async fn two_replicas_claim_each_due_saga_once_and_leave_leases_to_time() {
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn an_outage_is_refused_soon_as_unavailable_and_over_when_the_server_is_back() {
     let schema = Schema::create().await;
-    let mut door = Door::before(&schema).await;
+    let mut door = schema.door().await;
     let repository = open(&schema.url_through(&door)).await;
     let (mut order, mut saga) = placed(&repository, 1).await;
     let outbox = repository.outbox();
     let pending = outbox.pending(10).await.unwrap();
     assert_eq!(pending.len(), 1);
-    door.shut();
+    door.cut().await.unwrap();
     let change = confirmed(&mut order, &mut saga);
     let began = std::time::Instant::now();
     for refused in [
@@ -75,7 +75,7 @@ async fn an_outage_is_refused_soon_as_unavailable_and_over_when_the_server_is_ba
     }
     assert!(outbox.pending(10).await.is_err());
     assert!(began.elapsed() < Duration::from_secs(16), "{:?}", began.elapsed());
-    door.open().await;
+    door.restore().await.unwrap();
     repository.save(change).await.unwrap();
     assert_eq!(repository.find_with_saga(order.id()).await.unwrap(), Some((order, saga)));
     let again = outbox.pending(10).await.unwrap();
@@ -109,14 +109,14 @@ async fn rows_that_make_no_sense_are_named() {
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn the_service_is_not_ready_until_its_database_is_there() {
     let schema = Schema::create().await;
-    let mut door = Door::before(&schema).await;
-    door.shut();
+    let mut door = schema.door().await;
+    door.cut().await.unwrap();
     let (folder, stop, health) = (TempDir::new().unwrap(), CancellationToken::new(), Health::default());
     let service = built(&folder, &schema.url_through(&door), &stop).await.unwrap();
     let host = Host::new(stop.clone(), health.clone());
     host.start(service, Listener::Local(local::pair().1), "");
     assert!(!health.ready().await.serving);
-    door.open().await;
+    door.restore().await.unwrap();
     let ready = async {
         while !health.ready().await.serving {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{BootstrapError, sqlite_url};
+use service_kit::store_url::{UnknownEngine, scheme};
+
+use super::BootstrapError;
+use super::store::{ENGINES, sqlite_url};
 use crate::adapters::persistence::sqlite_audit::SqliteAudit;
 use crate::application::audit::{PaymentAudit, ProviderAudit};
 use crate::settings::{DATABASE_URL, SANDBOX_URL};
@@ -12,13 +15,14 @@ use crate::settings::{DATABASE_URL, SANDBOX_URL};
 /// # Errors
 /// [`BootstrapError`].
 pub fn audit(url: &str) -> Result<Arc<dyn PaymentAudit>, BootstrapError> {
-    match url.split("://").next().unwrap_or_default() {
+    match scheme(url) {
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => {
+        Some("postgres" | "postgresql") => {
             let store = crate::adapters::persistence::postgres_audit::PostgresAudit::payments(url);
             Ok(Arc::new(store.map_err(|error| invalid(DATABASE_URL, error))?))
         }
-        _ => Ok(Arc::new(file(DATABASE_URL, url)?)),
+        Some("sqlite") => Ok(Arc::new(file(DATABASE_URL, url)?)),
+        _ => Err(UnknownEngine::new(DATABASE_URL, url, ENGINES).into()),
     }
 }
 
@@ -27,13 +31,14 @@ pub fn audit(url: &str) -> Result<Arc<dyn PaymentAudit>, BootstrapError> {
 /// # Errors
 /// [`BootstrapError`].
 pub fn sandbox_audit(url: &str) -> Result<Arc<dyn ProviderAudit>, BootstrapError> {
-    match url.split("://").next().unwrap_or_default() {
+    match scheme(url) {
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => {
+        Some("postgres" | "postgresql") => {
             let store = crate::adapters::persistence::postgres_audit::PostgresAudit::sandbox(url);
             Ok(Arc::new(store.map_err(|error| invalid(SANDBOX_URL, error))?))
         }
-        _ => Ok(Arc::new(file(SANDBOX_URL, url)?)),
+        Some("sqlite") => Ok(Arc::new(file(SANDBOX_URL, url)?)),
+        _ => Err(UnknownEngine::new(SANDBOX_URL, url, ENGINES).into()),
     }
 }
 

@@ -238,8 +238,15 @@ async fn what_can_not_be_had_is_refused_by_the_name_of_its_setting() {
     let mut other = good.clone();
     other.database_url = format!("{lacking}://db/payment");
     let error = refused(other).await;
-    assert!(matches!(error, BootstrapError::EngineNotCompiledIn { .. }), "{error:?}");
+    assert!(matches!(error, BootstrapError::UnknownEngine(_)), "{error:?}");
     assert!(error.to_string().contains("SOUK_PAYMENT_DATABASE_URL") && error.to_string().contains(lacking), "{error}");
+    let mut books = good.clone();
+    books.sandbox_url = Some("mysql://db/sandbox".to_owned());
+    assert!(refused(books).await.to_string().contains("SOUK_PAYMENT_SANDBOX_URL"));
+    let mut memory = good.clone();
+    memory.database_url = "memory://".to_owned();
+    let error = refused(memory).await.to_string();
+    assert!(error.contains("SOUK_PAYMENT_DATABASE_URL") && error.contains("for tests alone"), "{error}");
     let mut memory = good.clone();
     memory.database_url = "sqlite://:memory:".to_owned();
     assert!(matches!(refused(memory).await, BootstrapError::InvalidUrl { .. }));

@@ -4,6 +4,7 @@
 mod charge;
 mod flaky_provider;
 mod grpc;
+mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
@@ -14,4 +15,6 @@ mod reconcile;
 mod refund;
 mod repository_contract;
 mod running_service;
+#[cfg(feature = "postgres")]
+mod two_replicas_on_postgres;
 mod world;

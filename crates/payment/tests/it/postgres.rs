@@ -1,22 +1,20 @@
 //! What only the PostgreSQL store does.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::grpc::payment::PaymentStatus;
 use contracts::timestamp::ManualClock;
 use messaging::outbox::OutboxSource as _;
 use payment::adapters::persistence::postgres::PostgresPaymentRepository;
+use payment::adapters::providers::sandbox_books::postgres::PostgresSandboxBooks;
 use payment::application::ports::{PaymentRepository, RepositoryError};
 
-use payment::bootstrap::build;
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 
 use crate::grpc::{listen, next_event};
-use crate::postgres_fixture::{Door, Schema};
+use crate::postgres_fixture::Schema;
 use crate::repository_contract::{capture, captured, opened};
-use crate::running_service::{Running, charge_request, platform, settings};
+use crate::running_service::{Running, charge_request, settings};
 use crate::world::start_of_time;
 
 async fn open(url: &str) -> PostgresPaymentRepository {
@@ -58,14 +56,14 @@ async fn a_row_that_makes_no_sense_is_named() {
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn an_outage_is_unavailable_and_a_capture_after_it_is_written_and_told_once() {
     let schema = Schema::create().await;
-    let mut door = Door::before(&schema).await;
+    let mut door = schema.door().await;
     let repository = open(&schema.url_through(&door)).await;
     let payment = opened(&repository).await;
     let change = capture(&payment);
-    door.shut();
+    door.cut().await.unwrap();
     let refused = repository.save(change.clone()).await.unwrap_err();
     assert!(matches!(refused, RepositoryError::Unavailable(_)), "{refused:?}");
-    door.open().await;
+    door.restore().await.unwrap();
     repository.save(change.clone()).await.unwrap();
     let again = repository.save(change.clone()).await.unwrap_err();
     assert!(matches!(again, RepositoryError::Conflict), "{again:?}");
@@ -78,17 +76,16 @@ async fn an_outage_is_unavailable_and_a_capture_after_it_is_written_and_told_onc
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn the_service_is_not_ready_until_its_database_is_there_and_then_charges_and_tells() {
     let schema = Schema::create().await;
-    let mut door = Door::before(&schema).await;
-    door.shut();
+    let mut door = schema.door().await;
+    door.cut().await.unwrap();
     let folder = TempDir::new().unwrap();
     let mut settings = settings(folder.path());
     settings.database_url = schema.url_through(&door);
-    settings.sandbox_url = Some(format!("sqlite://{}", folder.path().join("sandbox.db").display()));
     let running = Running::start_with(folder, ManualClock::starting_at(start_of_time()), settings).await;
     assert!(!running.health.ready().await.serving);
     let refused = running.charge(charge_request("card_ok")).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
-    door.open().await;
+    door.restore().await.unwrap();
     let ready = async {
         while !running.health.ready().await.serving {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -101,16 +98,31 @@ async fn the_service_is_not_ready_until_its_database_is_there_and_then_charges_a
     assert_eq!(next_event(told.as_mut()).await.subject, request.order_id);
 }
 
+/// At most one of two starters makes the schema, and both find it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+async fn replicas_that_start_at_once_agree_on_the_schemas() {
+    let schema = Schema::create().await;
+    let starters = (0..4).map(|_| async {
+        let books = PostgresSandboxBooks::new(&schema.url()).unwrap();
+        books.database().prepare().await.unwrap();
+        open(&schema.url()).await;
+    });
+    futures::future::join_all(starters).await;
+}
+
 #[tokio::test]
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
-async fn the_sandbox_must_be_told_where_its_books_are_when_the_database_is_no_file() {
+async fn a_health_check_says_why_the_server_can_not_be_reached_and_in_time() {
     let schema = Schema::create().await;
-    let folder = TempDir::new().unwrap();
-    let (platform, _users) = platform(&ManualClock::starting_at(start_of_time()), &CancellationToken::new());
-    let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
-    let bus = messaging::connect(&broker, Arc::clone(&platform.clock)).await.unwrap();
-    let mut settings = settings(folder.path());
-    settings.database_url = schema.url();
-    let error = build(&settings, &platform, bus).await.map(drop).unwrap_err();
-    assert!(error.to_string().contains("SOUK_PAYMENT_SANDBOX_URL"), "{error}");
+    let mut door = schema.door().await;
+    let repository = open(&schema.url_through(&door)).await;
+    door.cut().await.unwrap();
+    let mut whys = Vec::new();
+    while !whys.last().is_some_and(|why: &String| why.contains("refused")) {
+        // As long as a health check may take.
+        let pinged = tokio::time::timeout(Duration::from_secs(2), repository.database().ping()).await;
+        whys.push(observability::logs::error_chain(&pinged.expect("it answers in time").unwrap_err()));
+        assert!(whys.len() < 5, "{whys:?}");
+    }
 }

@@ -6,6 +6,10 @@ use std::time::Duration;
 use contracts::ids::UuidV7Generator;
 use contracts::timestamp::ManualClock;
 use payment::adapters::providers::sandbox::SandboxProvider;
+use payment::adapters::providers::sandbox_books::SandboxBooks;
+#[cfg(feature = "postgres")]
+use payment::adapters::providers::sandbox_books::postgres::PostgresSandboxBooks;
+use payment::adapters::providers::sandbox_books::sqlite::SqliteSandboxBooks;
 use payment::application::ports::{ChargeInstruction, ChargeOutcome, FoundCharge, PaymentProvider, ProviderError};
 use payment::domain::{ProviderReference, RefundInstruction};
 use sqlite::SqliteUrl;
@@ -103,43 +107,79 @@ async fn an_unknown_method_is_told_apart_without_being_repeated<P: PaymentProvid
     assert!(unknown.to_string().contains(fixture.good_card) && !unknown.to_string().contains("4242"), "{unknown}");
 }
 
-macro_rules! payment_provider_contract {
-    ($adapter:ident, $fixture:expr) => {
-        mod $adapter {
-            use super::*;
+async fn of_many_refunds_at_once_none_goes_beyond_the_charge<P: PaymentProvider>(fixture: Fixture<P>) {
+    let reference = fixture.captured().await;
+    let refunds = (0..8).map(|_| RefundInstruction {
+        refund_id: new_refund(),
+        reference: reference.clone(),
+        amount: usd(30).money(),
+    });
+    let results = futures::future::join_all(refunds.map(|refund| fixture.provider.refund(refund))).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3, "{results:?}");
+    assert!(results.iter().all(|result| matches!(result, Ok(()) | Err(ProviderError::Refused(_)))), "{results:?}");
+}
 
-            payment_provider_contract!(@cases $fixture,
-                the_same_key_is_answered_alike_and_found,
-                a_decline_is_an_outcome_with_a_reason,
-                a_key_used_for_something_else_is_refused,
-                a_refund_is_given_once_and_never_beyond_the_charge,
-                an_unknown_method_is_told_apart_without_being_repeated,
-            );
+macro_rules! payment_provider_contract {
+    ($(#[$attribute:meta])* $adapter:ident, $fixture:expr) => {
+        payment_provider_contract!(@cases [$(#[$attribute])*] $adapter, $fixture, [
+            the_same_key_is_answered_alike_and_found,
+            a_decline_is_an_outcome_with_a_reason,
+            a_key_used_for_something_else_is_refused,
+            a_refund_is_given_once_and_never_beyond_the_charge,
+            of_many_refunds_at_once_none_goes_beyond_the_charge,
+            an_unknown_method_is_told_apart_without_being_repeated,
+        ]);
+    };
+    (@cases $attributes:tt $adapter:ident, $fixture:expr, [$($case:ident,)*]) => {
+        mod $adapter {
+            $(payment_provider_contract!(@case $attributes $case, $fixture);)*
         }
     };
-    (@cases $fixture:expr, $($case:ident,)*) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let (_keep, fixture) = $fixture;
-                super::$case(fixture).await;
-            }
-        )*
+    (@case [$(#[$attribute:meta])*] $case:ident, $fixture:expr) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $(#[$attribute])*
+        async fn $case() {
+            let (_keep, fixture) = $fixture.await;
+            super::$case(fixture).await;
+        }
     };
 }
 
-payment_provider_contract!(sandbox, sandbox_in_tempdir());
+payment_provider_contract!(sandbox, async { super::sandbox_in_tempdir() });
+
+#[cfg(feature = "postgres")]
+payment_provider_contract!(
+    #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+    sandbox_on_postgres,
+    super::sandbox_in_schema()
+);
+
+fn fixture(provider: SandboxProvider) -> Fixture<SandboxProvider> {
+    let (good_card, other_good_card, bad_card) = ("card_ok", "card_slow", "card_declined");
+    Fixture { provider, good_card, other_good_card, bad_card }
+}
 
 fn sandbox_in_tempdir() -> (TempDir, Fixture<SandboxProvider>) {
     let folder = TempDir::new().unwrap();
     let provider = open_sandbox(&folder, &ManualClock::starting_at(start_of_time()));
-    let (good_card, other_good_card, bad_card) = ("card_ok", "card_slow", "card_declined");
-    (folder, Fixture { provider, good_card, other_good_card, bad_card })
+    (folder, fixture(provider))
 }
 
 fn open_sandbox(folder: &TempDir, clock: &ManualClock) -> SandboxProvider {
-    let url = SqliteUrl::of(folder.path().join("sandbox.db"));
-    SandboxProvider::open(&url, Arc::new(clock.clone()), Arc::new(UuidV7Generator), TIMING).unwrap()
+    let books = SqliteSandboxBooks::open(&SqliteUrl::of(folder.path().join("sandbox.db"))).unwrap();
+    sandbox(Arc::new(books), clock)
+}
+
+fn sandbox(books: Arc<dyn SandboxBooks>, clock: &ManualClock) -> SandboxProvider {
+    SandboxProvider::new(books, Arc::new(clock.clone()), Arc::new(UuidV7Generator), TIMING)
+}
+
+#[cfg(feature = "postgres")]
+async fn sandbox_in_schema() -> (crate::postgres_fixture::Schema, Fixture<SandboxProvider>) {
+    let schema = crate::postgres_fixture::Schema::create().await;
+    let books = PostgresSandboxBooks::new(&schema.url()).unwrap();
+    books.database().prepare().await.unwrap();
+    (schema, fixture(sandbox(Arc::new(books), &ManualClock::starting_at(start_of_time()))))
 }
 
 #[tokio::test]

@@ -260,6 +260,8 @@ macro_rules! payment_repository_contract {
     };
 }
 
+payment_repository_contract!(memory, async { ((), crate::memory::InMemoryPaymentRepository::default()) });
+
 payment_repository_contract!(sqlite, async { super::sqlite_in_tempdir() });
 
 #[cfg(feature = "postgres")]

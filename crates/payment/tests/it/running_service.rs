@@ -80,6 +80,18 @@ impl Running {
     }
 
     pub(crate) async fn start_with(folder: TempDir, clock: ManualClock, settings: Settings) -> Self {
+        let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
+        let bus = messaging::connect(&broker, Arc::new(clock.clone())).await.unwrap();
+        Self::start_on(bus, folder, clock, settings).await
+    }
+
+    /// Another replica, on the same bus and with the same time.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn start_beside(&self, settings: Settings) -> Self {
+        Self::start_on(Arc::clone(&self.bus), TempDir::new().unwrap(), self.clock.clone(), settings).await
+    }
+
+    async fn start_on(bus: Arc<dyn EventBus>, folder: TempDir, clock: ManualClock, settings: Settings) -> Self {
         let signer = Arc::new(UserTokenSigner::new("k1".to_owned(), &generate_signing_key()).unwrap());
         let stop = CancellationToken::new();
         let (platform, users_listener) = platform(&clock, &stop);
@@ -87,8 +99,6 @@ impl Running {
         let users = tonic::transport::Server::builder().add_routes(routes);
         tokio::spawn(users.serve_with_incoming_shutdown(users_listener, stop.clone().cancelled_owned()));
 
-        let broker = format!("sqlite://{}", folder.path().join("broker.db").display());
-        let bus = messaging::connect(&broker, Arc::clone(&platform.clock)).await.unwrap();
         let service = payment::bootstrap::build(&settings, &platform, Arc::clone(&bus)).await.unwrap();
         let (connector, listener) = local::pair();
         let health = Health::default();

@@ -10,6 +10,7 @@ use contracts::timestamp::ManualClock;
 use contracts::{Event, IdGenerator as _, Money, Timestamp};
 use payment::adapters::persistence::sqlite::SqlitePaymentRepository;
 use payment::adapters::providers::sandbox::{SandboxProvider, SandboxTiming};
+use payment::adapters::providers::sandbox_books::sqlite::SqliteSandboxBooks;
 use payment::application::charge::ChargeOrder;
 use payment::application::outcomes::OutcomeRecorder;
 use payment::application::ports::{LedgerEntry, PaymentRepository as _};
@@ -85,9 +86,9 @@ impl World {
     fn over(folder: TempDir, clock: ManualClock) -> Self {
         let file = |name| SqliteUrl::of(folder.path().join(name));
         let repository = SqlitePaymentRepository::open_file(&file("payment.db")).unwrap();
-        let sandbox =
-            SandboxProvider::open(&file("sandbox.db"), Arc::new(clock.clone()), Arc::new(UuidV7Generator), TIMING);
-        let provider = Arc::new(FlakyProvider::new(sandbox.unwrap()));
+        let books = Arc::new(SqliteSandboxBooks::open(&file("sandbox.db")).unwrap());
+        let sandbox = SandboxProvider::new(books, Arc::new(clock.clone()), Arc::new(UuidV7Generator), TIMING);
+        let provider = Arc::new(FlakyProvider::new(sandbox));
         let wake = WakeSignal::default();
         let outcomes = OutcomeRecorder {
             repository: Arc::new(repository.clone()),

@@ -1,5 +1,6 @@
 //! The keys in memory: signing and publishing ask no store.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -13,20 +14,22 @@ use crate::application::end_session::MARGIN;
 use crate::application::ports::{AccessTokens, PublishedKey, SigningKeyGenerator, UnusableKey};
 use crate::domain::{KeySet, Roles, SigningKey};
 
-/// Signs with the newest key and publishes those whose tokens may be unexpired.
+/// Signs with the key whose time it is, and publishes those whose tokens may be unexpired or will come.
 pub struct KeyRing {
     clock: Arc<dyn Clock>,
     keys: RwLock<Keys>,
 }
 
 struct Keys {
-    signer: Arc<UserTokenSigner>,
+    set: KeySet,
+    /// By kid: one for each key of the set.
+    signers: HashMap<String, Arc<UserTokenSigner>>,
     published: Arc<[Published]>,
 }
 
 struct Published {
     key: VerifyingKey,
-    /// `None` for the one that signs.
+    /// `None` for the newest.
     until: Option<Timestamp>,
 }
 
@@ -52,14 +55,22 @@ impl KeyRing {
 
 impl Keys {
     fn of(keys: &KeySet) -> Result<Self, UnusableKey> {
-        let signer = signer_of(keys.newest())?;
-        let mut published = vec![Published { key: signer.verifying_key(), until: None }];
-        for key in keys.retired() {
-            let retired_at = key.retired_at.unwrap_or(keys.newest().created_at);
-            let until = retired_at.plus(ACCESS_TOKEN_TTL + MARGIN);
-            published.push(Published { key: signer_of(key)?.verifying_key(), until: Some(until) });
+        let mut signers = HashMap::new();
+        let mut published = Vec::new();
+        for key in std::iter::once(keys.newest()).chain(keys.retired()) {
+            let signer = signer_of(key)?;
+            let until = (key.kid != keys.newest().kid).then(|| {
+                let retired_at = key.retired_at.unwrap_or(keys.newest().created_at);
+                retired_at.plus(ACCESS_TOKEN_TTL + MARGIN)
+            });
+            published.push(Published { key: signer.verifying_key(), until });
+            signers.insert(key.kid.clone(), Arc::new(signer));
         }
-        Ok(Self { signer: Arc::new(signer), published: published.into() })
+        Ok(Self { set: keys.clone(), signers, published: published.into() })
+    }
+
+    fn signer_at(&self, now: Timestamp) -> Arc<UserTokenSigner> {
+        Arc::clone(&self.signers[&self.set.signing_at(now).kid])
     }
 }
 
@@ -69,7 +80,7 @@ fn signer_of(key: &SigningKey) -> Result<UserTokenSigner, UnusableKey> {
 
 impl AccessTokens for KeyRing {
     fn sign(&self, user_id: UserId, session_id: SessionId, roles: &Roles, issued_at: Timestamp) -> String {
-        let signer = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner).signer);
+        let signer = self.keys.read().unwrap_or_else(PoisonError::into_inner).signer_at(self.clock.now());
         let roles: Vec<Role> = roles.iter().collect();
         signer.sign(user_id, session_id, &roles, issued_at)
     }
@@ -115,9 +126,9 @@ impl Ed25519KeyGenerator {
 }
 
 impl SigningKeyGenerator for Ed25519KeyGenerator {
-    fn generate(&self, now: Timestamp) -> SigningKey {
+    fn generate(&self, signs_from: Timestamp) -> SigningKey {
         let kid = self.ids.new_uuid().to_string();
-        SigningKey { kid, pkcs8: generate_signing_key(), created_at: now, retired_at: None }
+        SigningKey { kid, pkcs8: generate_signing_key(), created_at: signs_from, retired_at: None }
     }
 }
 

@@ -219,6 +219,6 @@ pub trait AccessTokens: Send + Sync {
 
 /// Makes signing keys.
 pub trait SigningKeyGenerator: Send + Sync {
-    /// A new key that signs from now on.
-    fn generate(&self, now: Timestamp) -> SigningKey;
+    /// A new key that signs from this moment on.
+    fn generate(&self, signs_from: Timestamp) -> SigningKey;
 }

@@ -1,4 +1,4 @@
-//! Rotate: a new signing key when there is none or the newest has signed long enough.
+//! Rotate: a new signing key when there is none or the newest has signed long enough; it signs once every replica has it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use contracts::Clock;
 use crate::application::ports::{
     AccessTokens, RepositoryError, SigningKeyGenerator, SigningKeyRepository, UnusableKey,
 };
-use crate::domain::KeySet;
+use crate::domain::{KeySet, PUBLISHED_BEFORE_USE};
 
 /// How often to try again when another replica added a key at the same time.
 const MAX_TRIES: usize = 3;
@@ -48,11 +48,14 @@ impl SigningKeys {
                 Some(keys) if !keys.newest().is_due(now) => return Ok(keys),
                 keys => keys.map(|keys| keys.newest().kid.clone()),
             };
-            let key = self.generator.generate(now);
+            // Replicas hear of a successor before it signs. The very first key has nobody to be told: who starts at the same
+            // time finds it in the store, or is refused and finds it then.
+            let signs_from = if newest.is_some() { now.plus(PUBLISHED_BEFORE_USE) } else { now };
+            let key = self.generator.generate(signs_from);
             let kid = key.kid.clone();
             tries += 1;
             match self.repository.succeed(key, newest).await {
-                Ok(()) => tracing::info!(kid, "a new signing key signs access tokens"),
+                Ok(()) => tracing::info!(kid, %signs_from, "there is a new signing key for access tokens"),
                 // Another replica added one: its key is as good.
                 Err(RepositoryError::Conflict) if tries < MAX_TRIES => {}
                 Err(error) => return Err(RotateKeysError::Store(error)),
@@ -70,7 +73,8 @@ pub struct RotateKeys {
 }
 
 impl RotateKeys {
-    /// Adds a key if that is due; from then on it signs, and the one before stays published until its tokens have expired.
+    /// Takes over the keys of the store, adding one if that is due: it is published at once and signs
+    /// [`PUBLISHED_BEFORE_USE`] later; the one before stays published until its tokens have expired.
     ///
     /// # Errors
     /// [`RotateKeysError`]; the keys that signed before go on.

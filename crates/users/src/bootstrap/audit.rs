@@ -2,29 +2,29 @@
 
 use std::sync::Arc;
 
+use service_kit::store_url::{UnknownEngine, scheme};
 use sqlite::SqliteUrl;
 
-use super::BootstrapError;
+use super::{BootstrapError, ENGINES};
 use crate::adapters::persistence::sqlite::SqliteUserAudit;
 use crate::application::audit::UserAudit;
+use crate::settings::DATABASE_URL;
 
 /// Opens the store for reading alone; its scheme picks the engine. One behind a network is asked nothing yet.
 ///
 /// # Errors
 /// [`BootstrapError`].
 pub async fn audit(url: &str) -> Result<Arc<dyn UserAudit>, BootstrapError> {
-    match url.split_once("://") {
-        #[cfg(feature = "mongodb")]
-        Some(("mongodb", _)) => {
-            let store = crate::adapters::persistence::mongo::MongoUserAudit::open(url).await;
-            Ok(Arc::new(store.map_err(BootstrapError::InvalidMongoUrl)?))
-        }
-        Some((scheme, _)) if scheme != "sqlite" => {
-            Err(BootstrapError::EngineNotCompiledIn { scheme: scheme.to_owned() })
-        }
-        _ => {
+    match scheme(url) {
+        Some("sqlite") => {
             let url: SqliteUrl = url.parse().map_err(BootstrapError::InvalidUrl)?;
             Ok(Arc::new(SqliteUserAudit::open(&url).map_err(BootstrapError::Open)?))
         }
+        #[cfg(feature = "mongodb")]
+        Some("mongodb") => {
+            let store = crate::adapters::persistence::mongo::MongoUserAudit::open(url).await;
+            Ok(Arc::new(store.map_err(BootstrapError::InvalidMongoUrl)?))
+        }
+        _ => Err(UnknownEngine::new(DATABASE_URL, url, ENGINES).into()),
     }
 }

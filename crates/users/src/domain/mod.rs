@@ -19,5 +19,5 @@ pub use refresh_token::{RefreshToken, RefreshTokenHash};
 pub use revocation::Revocation;
 pub use roles::Roles;
 pub use session::{RefreshVerdict, Session};
-pub use signing_key::{KeySet, SigningKey};
+pub use signing_key::{KeySet, PUBLISHED_BEFORE_USE, SigningKey};
 pub use user::User;

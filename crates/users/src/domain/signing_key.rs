@@ -8,6 +8,10 @@ use contracts::Timestamp;
 /// A key signs this long; then a new one does.
 pub const ROTATE_AFTER: Duration = Duration::from_hours(30 * 24);
 
+/// How long a successor is published before it signs. Several times longer than replicas that share a store take to hear of
+/// it, and than clocks differ: whoever is asked for the key of a token has it.
+pub const PUBLISHED_BEFORE_USE: Duration = Duration::from_secs(30);
+
 /// A key pair.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey {
@@ -15,9 +19,9 @@ pub struct SigningKey {
     pub kid: String,
     /// Both halves, PKCS#8 (RFC 8410).
     pub pkcs8: Vec<u8>,
-    /// Since when it signs.
+    /// Since when it signs; may lie ahead.
     pub created_at: Timestamp,
-    /// Since when another signs.
+    /// Since when another signs; may lie ahead.
     pub retired_at: Option<Timestamp>,
 }
 
@@ -38,7 +42,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// All keys there are: the one that signs, and those whose tokens may still be about.
+/// All keys there are: the one that signs or is about to, and those whose tokens may still be about.
 #[derive(Clone, Debug)]
 pub struct KeySet {
     newest: SigningKey,
@@ -55,9 +59,21 @@ impl KeySet {
         Some(Self { newest, retired })
     }
 
-    /// The key that signs.
+    /// The key that signs, or will before long.
     pub fn newest(&self) -> &SigningKey {
         &self.newest
+    }
+
+    /// The key that signs at `now`: the newest, or the one before it until the newest has been published long enough.
+    pub fn signing_at(&self, now: Timestamp) -> &SigningKey {
+        if self.newest.created_at <= now {
+            return &self.newest;
+        }
+        let signs =
+            |key: &&SigningKey| key.created_at <= now && key.retired_at.is_none_or(|retired_at| now < retired_at);
+        let before = self.retired.iter().filter(signs).max_by_key(|key| (key.created_at, &key.kid));
+        // The very first key, where another replica's clock is ahead: there is no other.
+        before.unwrap_or(&self.newest)
     }
 
     /// The others.
@@ -85,6 +101,16 @@ mod tests {
         assert_eq!(set.newest().kid, "b");
         assert_eq!(set.retired().len(), 2);
         assert!(KeySet::of(vec![key("c", 3, Some(4))]).is_none());
+    }
+
+    #[test]
+    fn a_successor_signs_from_its_time_on_and_until_then_the_one_before_does() {
+        let set = KeySet::of(vec![key("old", 1, Some(5)), key("b", 5, Some(50)), key("c", 50, None)]).unwrap();
+        let kid = |now| set.signing_at(Timestamp::from_unix_ms(now)).kid.clone();
+        assert_eq!((kid(49), kid(50)), ("b".to_owned(), "c".to_owned()));
+        assert_eq!(kid(6), "b");
+        let first = KeySet::of(vec![key("a", 9, None)]).unwrap();
+        assert_eq!(first.signing_at(Timestamp::from_unix_ms(8)).kid, "a", "there is no other");
     }
 
     #[test]

@@ -103,6 +103,7 @@ macro_rules! every_case {
     };
 }
 
+every_case!(memory, std::future::ready(crate::memory::stores()), cfg(test));
 every_case!(sqlite, std::future::ready(super::sqlite_in_tempdir()), cfg(test));
 #[cfg(feature = "mongodb")]
 every_case!(mongo, crate::mongo_store::stores(), ignore = "needs SOUK_TEST_MONGODB_URL");

@@ -15,6 +15,7 @@ use users::application::end_session::MARGIN;
 use users::application::forget_expired::ForgetExpired;
 use users::application::ports::{AccessTokens as _, SigningKeyRepository as _};
 use users::application::rotate_keys::{RotateKeys, SigningKeys};
+use users::domain::PUBLISHED_BEFORE_USE;
 use users::domain::session::SESSION_LIFE;
 use users::domain::signing_key::ROTATE_AFTER;
 
@@ -54,7 +55,7 @@ async fn a_due_key_gives_way_while_running_and_is_deleted_when_its_tokens_have_e
     let both = kids(&ring, &clock);
     assert_eq!((both.len(), &both[1]), (2, &old[0]));
 
-    clock.advance(ACCESS_TOKEN_TTL + MARGIN);
+    clock.advance(PUBLISHED_BEFORE_USE + ACCESS_TOKEN_TTL + MARGIN);
     forget.execute().await.unwrap();
     assert_eq!(store.list().await.unwrap().len(), 2, "in doubt it is kept");
     clock.advance(Duration::from_millis(1));
@@ -72,7 +73,7 @@ async fn replicas_that_rotate_at_the_same_time_agree_on_one_key() {
     for _ in 0..5 {
         let (a, b) = tokio::join!(a.current(), b.current());
         assert_eq!(a.unwrap().newest().kid, b.unwrap().newest().kid);
-        clock.advance(ROTATE_AFTER);
+        clock.advance(PUBLISHED_BEFORE_USE + ROTATE_AFTER);
     }
     assert_eq!(store.list().await.unwrap().len(), 5);
 }

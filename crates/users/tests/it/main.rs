@@ -7,6 +7,12 @@ mod contract;
 mod helpers;
 mod housekeeping;
 mod keys;
+mod memory;
+#[cfg(feature = "mongodb")]
+#[path = "../../../messaging/tests/it/mongo_fixture.rs"]
+mod mongo_fixture;
+#[cfg(feature = "mongodb")]
+mod mongo_standalone;
 #[cfg(feature = "mongodb")]
 mod mongo_store;
 mod process;

@@ -3,53 +3,19 @@
 use contracts::ids::{SessionId, UserId};
 use futures::TryStreamExt as _;
 use messaging::outbox::OutboxSource as _;
+use mongodb::Database;
 use mongodb::bson::{Document, doc};
-use mongodb::{Client, Database};
 use users::adapters::persistence::mongo::MongoStore;
 use users::application::effects::Effects;
-use users::application::ports::{NewSession, RepositoryError, SessionRepository as _, UserRepository as _};
+use users::application::ports::{
+    NewSession, RepositoryError, SessionRepository as _, SigningKeyRepository, UserRepository as _,
+};
 use users::domain::{RefreshTokenHash, Session, User};
 use uuid::Uuid;
 
 use crate::contract::{Stores, a_registration, a_user, new_user};
 use crate::helpers::START;
-
-/// A database that is dropped at the end, also of a test that fails.
-pub(crate) struct TestDatabase {
-    server: String,
-    name: String,
-}
-
-impl TestDatabase {
-    pub(crate) fn new() -> Self {
-        let server = std::env::var("SOUK_TEST_MONGODB_URL").expect("SOUK_TEST_MONGODB_URL names a MongoDB server");
-        Self { server, name: format!("souk_users_{}", Uuid::new_v4().simple()) }
-    }
-
-    /// The address of the database.
-    pub(crate) fn url(&self) -> String {
-        let (hosts, options) = self.server.split_once('?').unwrap_or((&self.server, ""));
-        format!("{}/{}?{options}", hosts.trim_end_matches('/'), self.name)
-    }
-
-    async fn open(&self) -> Database {
-        Client::with_uri_str(&self.server).await.unwrap().database(&self.name)
-    }
-}
-
-impl Drop for TestDatabase {
-    fn drop(&mut self) {
-        let (server, name) = (self.server.clone(), self.name.clone());
-        let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let client = Client::with_uri_str(server).await.unwrap();
-                let _ = client.database(&name).drop().await;
-            });
-        });
-        let _ = dropping.join();
-    }
-}
+use crate::mongo_fixture::TestDatabase;
 
 /// The ports for the contract suite.
 pub(crate) async fn stores() -> Stores {
@@ -61,6 +27,27 @@ pub(crate) async fn stores() -> Stores {
         Box::pin(async move { event_types(&reader).await }) as futures::future::BoxFuture<'static, _>
     };
     Stores::of(store, Box::new(events), database)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SOUK_TEST_MONGODB_URL"]
+async fn the_indexes_that_hold_what_must_be_unique_and_find_what_is_over_are_there() {
+    let owned = TestDatabase::new();
+    MongoStore::open(&owned.url()).await.unwrap().ping().await.unwrap();
+    let database = owned.open().await;
+    for (collection, name, unique) in [
+        ("users", "users_by_email", true),
+        ("sessions", "sessions_by_end", false),
+        ("revocations", "revocations_by_end", false),
+        ("consumed_events", "consumed_events_by_age", false),
+    ] {
+        let indexes: Vec<_> =
+            database.collection::<Document>(collection).list_indexes().await.unwrap().try_collect().await.unwrap();
+        let mut found = indexes.iter().filter_map(|index| index.options.as_ref());
+        let index = found.find(|index| index.name.as_deref() == Some(name));
+        let index = index.unwrap_or_else(|| panic!("{collection} has no {name}"));
+        assert_eq!(index.unique.unwrap_or(false), unique, "{name}");
+    }
 }
 
 /// The types of the events in the outbox, in order.
@@ -188,61 +175,33 @@ async fn an_address_that_is_none_is_refused_without_repeating_its_password() {
     }
 }
 
-/// A way to the server that can be cut: connections through it end, new ones are refused, until it is mended.
-struct Wire {
-    port: u16,
-    server: String,
-    carrying: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl Wire {
-    async fn new(server: &str) -> Self {
-        let hosts = server.trim_start_matches("mongodb://");
-        let server = hosts.split_once('/').map_or(hosts, |(host, _)| host).to_owned();
-        let mut wire = Self { port: 0, server, carrying: None };
-        wire.mend().await;
-        wire
-    }
-
-    async fn mend(&mut self) {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-        self.port = listener.local_addr().unwrap().port();
-        let server = self.server.clone();
-        self.carrying = Some(tokio::spawn(async move {
-            // What is dropped with the set ends.
-            let mut connections = tokio::task::JoinSet::new();
-            while let Ok((mut near, _)) = listener.accept().await {
-                let server = server.clone();
-                connections.spawn(async move {
-                    let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
-                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-                });
-            }
-        }));
-    }
-
-    async fn cut(&mut self) {
-        let carrying = self.carrying.take().unwrap();
-        carrying.abort();
-        let _ = carrying.await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SOUK_TEST_MONGODB_URL"]
 async fn a_server_that_went_away_is_used_again_when_it_is_back() {
     let owned = TestDatabase::new();
-    let mut wire = Wire::new(&owned.server).await;
-    let url = format!("mongodb://127.0.0.1:{}/{}?directConnection=true", wire.port, owned.name);
-    let store = MongoStore::open(&url).await.unwrap();
+    let mut door = owned.door().await;
+    let store = MongoStore::open(&owned.url_through(&door)).await.unwrap();
     let user = a_user("ada");
     store.add(user.clone(), None, a_registration(&user)).await.unwrap();
-    wire.cut().await;
+    door.cut().await.unwrap();
+    let began = std::time::Instant::now();
     let lost = a_user("eve");
     let refused = store.add(lost.clone(), None, a_registration(&lost)).await;
     assert!(matches!(refused, Err(RepositoryError::Unavailable(_))), "{refused:?}");
     assert!(store.ping().await.is_err());
-    wire.mend().await;
+    for refused in [
+        store.find(user.id()).await.map(drop),
+        store.begin(session_of(&user, 1)).await.map(drop),
+        SigningKeyRepository::list(&store).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(RepositoryError::Unavailable(_))), "{refused:?}");
+    }
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(15),
+        "five calls, each at most 3 s: {:?}",
+        began.elapsed()
+    );
+    door.restore().await.unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while let Err(error) = store.ping().await {
         assert!(std::time::Instant::now() < deadline, "{error}");

@@ -1,4 +1,4 @@
 //! Who moves the money.
 
 pub mod sandbox;
-mod sandbox_books;
+pub mod sandbox_books;

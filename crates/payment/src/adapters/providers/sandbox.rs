@@ -1,7 +1,7 @@
 //! A provider that moves no money and behaves like one that does.
 //!
-//! It keeps books of its own, in its own file, so that Souk's are not all there is to compare with: what was asked for is
-//! known here after Souk was killed, and an answer that was lost can be asked for again.
+//! It keeps books of its own ([`SandboxBooks`]), so that Souk's are not all there is to compare with: what was asked for is
+//! known here after Souk was killed, and an answer that was lost can be asked for again. Replicas share the books.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::ids::OrderId;
 use contracts::{Clock, IdGenerator};
-use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 
-use super::sandbox_books::{self as books, ChargeRow};
+use super::sandbox_books::{ChargeRow, SandboxBooks};
 use crate::application::ports::{
     ChargeInstruction, ChargeOutcome, FoundCharge, PaymentProvider, ProviderError, UnknownMethod,
 };
 use crate::domain::{PaymentMethod, RefundInstruction};
-
-const SCHEMA: &[Migration] =
-    &[Migration { component: "sandbox", version: 1, sql: include_str!("../../../migrations/sqlite/sandbox_0001.sql") }];
 
 /// How the sandbox behaves in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +98,7 @@ impl Card {
 
 /// The adapter.
 pub struct SandboxProvider {
-    database: Database,
+    books: Arc<dyn SandboxBooks>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
     timing: SandboxTiming,
@@ -112,44 +108,14 @@ impl SandboxProvider {
     /// Its name in settings.
     pub const NAME: &str = "sandbox";
 
-    /// Opens the provider's books, making them if need be.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub fn open(
-        url: &SqliteUrl,
+    /// A provider that keeps these books.
+    pub fn new(
+        books: Arc<dyn SandboxBooks>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdGenerator>,
         timing: SandboxTiming,
-    ) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::open(url, Durability::Full, SCHEMA)?, clock, ids, timing })
-    }
-}
-
-/// What the closures of this adapter fail with.
-pub(super) enum Failure {
-    Refused(String),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl From<Failure> for ProviderError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(why) => Self::Refused(why),
-            Failure::Store(error) => Self::Unavailable(Box::new(error)),
-        }
+    ) -> Self {
+        Self { books, clock, ids, timing }
     }
 }
 
@@ -179,11 +145,7 @@ impl PaymentProvider for SandboxProvider {
             asked_at,
             settle_at: asked_at.plus(card.settles_after(&self.timing)),
         };
-        let charge = self
-            .database
-            .write(move |connection| books::record_charge(connection, &new))
-            .await
-            .map_err(ProviderError::from)?;
+        let charge = self.books.record_charge(new).await?;
         let wait = charge.settle_at.since(asked_at);
         let patience = card.patience(&self.timing);
         // A sleep of nothing would still cost a tick of the timer.
@@ -197,12 +159,7 @@ impl PaymentProvider for SandboxProvider {
     }
 
     async fn find_charge(&self, idempotency_key: OrderId) -> Result<Option<FoundCharge>, ProviderError> {
-        let charge = self
-            .database
-            .read(move |connection| books::find_charge(connection, idempotency_key).map_err(Failure::from))
-            .await
-            .map_err(ProviderError::from)?;
-        match charge {
+        match self.books.find_charge(idempotency_key).await? {
             None => Ok(None),
             Some(charge) if charge.settle_at > self.clock.now() => Ok(Some(FoundCharge::Processing)),
             Some(charge) => Ok(Some(FoundCharge::Settled(charge.outcome()?))),
@@ -210,14 +167,10 @@ impl PaymentProvider for SandboxProvider {
     }
 
     async fn refund(&self, instruction: RefundInstruction) -> Result<(), ProviderError> {
-        let now = self.clock.now();
-        self.database
-            .write(move |connection| books::record_refund(connection, &instruction, now))
-            .await
-            .map_err(ProviderError::from)
+        self.books.record_refund(instruction, self.clock.now()).await
     }
 
     async fn ping(&self) -> Result<(), ProviderError> {
-        self.database.ping().await.map_err(|error| Failure::Store(error).into())
+        self.books.ping().await
     }
 }

@@ -28,7 +28,11 @@ pub(super) struct EmailDocument {
     attempts: i64,
     /// Neither sent nor given up.
     waiting: bool,
+    /// The end of the lease while it is claimed.
     next_attempt_at: DateTime,
+    /// The last claim of it.
+    #[serde(default)]
+    claim: Option<String>,
     sent_at: Option<DateTime>,
 }
 
@@ -46,6 +50,7 @@ impl EmailDocument {
             attempts: 0,
             waiting: true,
             next_attempt_at: date(appender.now),
+            claim: None,
             sent_at: None,
         }
     }
@@ -65,10 +70,15 @@ impl EmailDocument {
     }
 }
 
+/// An email unless it was sent or given up.
+fn waiting(id: NotificationId) -> Document {
+    doc! { "_id": id.to_string(), "waiting": true }
+}
+
 impl MongoStore {
-    async fn update_email(&self, id: NotificationId, change: Document) -> Result<(), RepositoryError> {
+    async fn update_email(&self, email: Document, change: Document) -> Result<(), RepositoryError> {
         let update = async {
-            self.collection::<Document>(EMAILS).update_one(doc! { "_id": id.to_string() }, change).await?;
+            self.collection::<Document>(EMAILS).update_one(email, change).await?;
             Ok::<_, StoreError>(())
         };
         Ok(self.database.within(update).await?)
@@ -77,18 +87,38 @@ impl MongoStore {
 
 #[async_trait]
 impl EmailQueue for MongoStore {
-    async fn list_due(&self, now: Timestamp, limit: u32) -> Result<Vec<QueuedEmail>, RepositoryError> {
+    async fn claim_due(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<QueuedEmail>, RepositoryError> {
         if limit == 0 {
             return Ok(Vec::new()); // To MongoDB it would mean: all.
         }
-        let list = async {
+        let claim = self.ids.new_uuid().to_string();
+        let claiming = async {
             let due = doc! { "waiting": true, "next_attempt_at": { "$lte": date(now) } };
             let emails = self.collection::<EmailDocument>(EMAILS);
-            let found = emails.find(due).sort(doc! { "next_attempt_at": 1 }).limit(i64::from(limit)).await?;
-            let found: Vec<EmailDocument> = found.try_collect().await?;
+            let found = emails.find(due.clone()).sort(doc! { "next_attempt_at": 1 }).limit(i64::from(limit)).await?;
+            let mut found: Vec<EmailDocument> = found.try_collect().await?;
+            let ids: Vec<&str> = found.iter().map(|email| email.notification_id.as_str()).collect();
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            // Each document is changed as one, and by one: what another replica has claimed since is due no more.
+            let mut still_due = due;
+            still_due.insert("_id", doc! { "$in": &ids });
+            let taken = doc! { "$set": { "next_attempt_at": date(lease_until), "claim": &claim } };
+            let taken = emails.update_many(still_due, taken).await?.modified_count;
+            if taken < ids.len() as u64 {
+                let claimed = doc! { "_id": { "$in": &ids }, "claim": &claim };
+                let order = doc! { "created_at": 1, "_id": 1 };
+                found = emails.find(claimed).sort(order).await?.try_collect().await?;
+            }
             found.into_iter().map(EmailDocument::into_email).collect::<Result<_, StoreError>>()
         };
-        Ok(self.database.within(list).await?)
+        Ok(self.database.within(claiming).await?)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
@@ -101,16 +131,17 @@ impl EmailQueue for MongoStore {
     }
 
     async fn mark_sent(&self, id: NotificationId, at: Timestamp) -> Result<(), RepositoryError> {
-        self.update_email(id, doc! { "$set": { "waiting": false, "sent_at": date(at) } }).await
+        let email = doc! { "_id": id.to_string() };
+        self.update_email(email, doc! { "$set": { "waiting": false, "sent_at": date(at) } }).await
     }
 
     async fn mark_failed(&self, id: NotificationId, next_attempt_at: Timestamp) -> Result<(), RepositoryError> {
         let later = doc! { "next_attempt_at": date(next_attempt_at) };
-        self.update_email(id, doc! { "$inc": { "attempts": 1_i64 }, "$set": later }).await
+        self.update_email(waiting(id), doc! { "$inc": { "attempts": 1_i64 }, "$set": later }).await
     }
 
     async fn mark_given_up(&self, id: NotificationId) -> Result<(), RepositoryError> {
-        self.update_email(id, doc! { "$inc": { "attempts": 1_i64 }, "$set": { "waiting": false } }).await
+        self.update_email(waiting(id), doc! { "$inc": { "attempts": 1_i64 }, "$set": { "waiting": false } }).await
     }
 }
 

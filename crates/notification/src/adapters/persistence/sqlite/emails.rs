@@ -29,12 +29,23 @@ impl SqliteStore {
 
 #[async_trait]
 impl EmailQueue for SqliteStore {
-    async fn list_due(&self, now: Timestamp, limit: u32) -> Result<Vec<QueuedEmail>, RepositoryError> {
-        let found = self.database.read(move |connection| {
+    async fn claim_due(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<QueuedEmail>, RepositoryError> {
+        // Looking costs no write: most looks find nothing.
+        if self.next_due().await?.is_none_or(|due| due > now) {
+            return Ok(Vec::new());
+        }
+        let claimed = self.database.write(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT notification_id, user_id, subject, body, request_id, traceparent, created_at, attempts
                  FROM emails WHERE next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2",
             )?;
+            let mut claim =
+                connection.prepare_cached("UPDATE emails SET next_attempt_at = ?2 WHERE notification_id = ?1")?;
             let mut rows = statement.query((now.unix_ms(), limit))?;
             let mut emails = Vec::new();
             while let Some(row) = rows.next()? {
@@ -50,9 +61,12 @@ impl EmailQueue for SqliteStore {
                     failures: row.get(7)?,
                 });
             }
+            for email in &emails {
+                claim.execute((email.notification_id.to_string(), lease_until.unix_ms()))?;
+            }
             Ok::<_, SqliteError>(emails)
         });
-        Ok(found.await?)
+        Ok(claimed.await?)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
@@ -71,12 +85,14 @@ impl EmailQueue for SqliteStore {
     }
 
     async fn mark_failed(&self, id: NotificationId, next_attempt_at: Timestamp) -> Result<(), RepositoryError> {
-        let statement = "UPDATE emails SET attempts = attempts + 1, next_attempt_at = ?2 WHERE notification_id = ?1";
+        let statement = "UPDATE emails SET attempts = attempts + 1, next_attempt_at = ?2
+             WHERE notification_id = ?1 AND next_attempt_at IS NOT NULL";
         self.update_email(statement, (id.to_string(), next_attempt_at.unix_ms())).await
     }
 
     async fn mark_given_up(&self, id: NotificationId) -> Result<(), RepositoryError> {
-        let statement = "UPDATE emails SET attempts = attempts + 1, next_attempt_at = NULL WHERE notification_id = ?1";
+        let statement = "UPDATE emails SET attempts = attempts + 1, next_attempt_at = NULL
+             WHERE notification_id = ?1 AND next_attempt_at IS NOT NULL";
         self.update_email(statement, [id.to_string()]).await
     }
 }
