@@ -31,7 +31,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(4);
 /// The same for the call that pins what was held a moment before.
 const PIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Waits between attempts at a step.
-const RETRY: Backoff = Backoff { first: Duration::from_millis(250), most: Duration::from_secs(15) };
+const RETRY: Backoff = Backoff { first: Duration::from_millis(250), most: Duration::from_secs(5) };
 /// How soon a payment of unknown outcome is asked about again, unless its event comes first.
 const UNKNOWN_PAYMENT: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_mins(1) };
 

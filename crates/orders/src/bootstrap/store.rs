@@ -73,7 +73,10 @@ pub fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, StoreUnus
     match scheme(url) {
         Some("sqlite") => Ok(Arc::new(SqliteOutboxStatus::new(&sqlite_url(url)?))),
         #[cfg(feature = "postgres")]
-        Some("postgres" | "postgresql") => Ok(Arc::new(messaging::postgres::PostgresOutboxStatus::new(url)?)),
+        Some("postgres" | "postgresql") => {
+            let status = messaging::postgres::PostgresOutboxStatus::new(url);
+            Ok(Arc::new(status.map_err(|error| StoreUnusable::InvalidUrl(Box::new(error)))?))
+        }
         _ => Err(UnknownEngine::new(DATABASE_URL, url, ENGINES).into()),
     }
 }

@@ -113,7 +113,6 @@ impl World {
             ("SOUK_NOTIFICATION_DATABASE_URL".to_owned(), self.database(Kind::Mongo, "notification")),
             ("SOUK_INVENTORY_DATABASE_URL".to_owned(), self.database(Kind::Redis, "")),
             ("SOUK_NOTIFICATION_EMAIL_URL".to_owned(), format!("file://{}", self.folder().join("mail").display())),
-            ("SOUK_PAYMENT_SANDBOX_URL".to_owned(), format!("sqlite://{}", self.folder().join("sandbox.db").display())),
             ("SOUK_SERVICE_SECRET".to_owned(), SECRET.to_owned()),
             ("SOUK_LOG_FORMAT".to_owned(), "pretty".to_owned()),
         ];
