@@ -303,6 +303,10 @@ mod in_mongo {
 
     impl Drop for InMongo {
         fn drop(&mut self) {
+            // See mongo_fixture.rs beside.
+            if std::env::var_os("SOUK_TEST_MONGODB_DISPOSABLE").is_some() {
+                return;
+            }
             let (server, name) = (self.server.clone(), self.name.clone());
             // A runtime of its own: the test's may be ending.
             let dropping = std::thread::spawn(move || {

@@ -80,8 +80,11 @@ impl Places {
     async fn clean_up(&self) {
         self.sql(&format!("DROP SCHEMA {0}_orders CASCADE; DROP SCHEMA {0}_payment CASCADE", self.name)).await;
         self.redis("for _, key in ipairs(redis.call('KEYS', 'PREFIX:*')) do redis.call('DEL', key) end").await;
-        for service in ["inbox", "users"] {
-            self.mongo(service).await.drop().await.unwrap();
+        // A server that is forgotten after the tests is left alone (see mongo_fixture.rs of messaging).
+        if std::env::var_os("SOUK_TEST_MONGODB_DISPOSABLE").is_none() {
+            for service in ["inbox", "users"] {
+                self.mongo(service).await.drop().await.unwrap();
+            }
         }
     }
 

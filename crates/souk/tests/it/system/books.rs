@@ -210,6 +210,11 @@ pub(crate) async fn kept_promises(world: &World, shoppers: &Shoppers, attempts: 
         assert!(wanted.contains(&orders[id].status.as_str()), "{key} got {}: {:?}", verdict.status, orders[id]);
     }
     assert_eq!(books.disagreements().await, Vec::<String>::new());
+    // The operators' tools, which read the same engines with eyes of their own, see it no other way.
+    for arguments in [&["reconcile", "--grace", "0"][..], &["outbox", "status"], &["dlq", "list"]] {
+        let (status, said) = world.operator(arguments).await;
+        assert_eq!(status, Some(0), "souk {arguments:?}: {said}");
+    }
 }
 
 async fn count(connection: &mut PgConnection, table: &str) -> i64 {

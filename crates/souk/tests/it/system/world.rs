@@ -103,23 +103,39 @@ impl World {
         addresses.join(",")
     }
 
+    /// The settings that say where everything is kept.
+    fn stores(&self) -> Vec<(String, String)> {
+        [
+            ("SOUK_BROKER_URL", self.database(Kind::Rabbit, "")),
+            ("SOUK_ORDERS_DATABASE_URL", self.database(Kind::Postgres, "orders")),
+            ("SOUK_PAYMENT_DATABASE_URL", self.database(Kind::Postgres, "payment")),
+            ("SOUK_USERS_DATABASE_URL", self.database(Kind::Mongo, "users")),
+            ("SOUK_NOTIFICATION_DATABASE_URL", self.database(Kind::Mongo, "notification")),
+            ("SOUK_INVENTORY_DATABASE_URL", self.database(Kind::Redis, "")),
+            ("SOUK_NOTIFICATION_EMAIL_URL", format!("file://{}", self.folder().join("mail").display())),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+
     /// The settings that all services have: each takes its own.
-    pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let mut settings = vec![
-            ("SOUK_BROKER_URL".to_owned(), self.database(Kind::Rabbit, "")),
-            ("SOUK_ORDERS_DATABASE_URL".to_owned(), self.database(Kind::Postgres, "orders")),
-            ("SOUK_PAYMENT_DATABASE_URL".to_owned(), self.database(Kind::Postgres, "payment")),
-            ("SOUK_USERS_DATABASE_URL".to_owned(), self.database(Kind::Mongo, "users")),
-            ("SOUK_NOTIFICATION_DATABASE_URL".to_owned(), self.database(Kind::Mongo, "notification")),
-            ("SOUK_INVENTORY_DATABASE_URL".to_owned(), self.database(Kind::Redis, "")),
-            ("SOUK_NOTIFICATION_EMAIL_URL".to_owned(), format!("file://{}", self.folder().join("mail").display())),
-            ("SOUK_SERVICE_SECRET".to_owned(), SECRET.to_owned()),
-            ("SOUK_LOG_FORMAT".to_owned(), "pretty".to_owned()),
-        ];
+    fn environment(&self) -> Vec<(String, String)> {
+        let mut settings = self.stores();
+        settings.push(("SOUK_SERVICE_SECRET".to_owned(), SECRET.to_owned()));
+        settings.push(("SOUK_LOG_FORMAT".to_owned(), "pretty".to_owned()));
         for service in SERVICES.into_iter().filter(|service| *service != "gateway") {
             settings.push((format!("SOUK_{}_URL", service.to_uppercase()), self.addresses(service)));
         }
         settings
+    }
+
+    /// What an operator's `souk` says of these stores: its exit code and its words.
+    pub(crate) async fn operator(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = crate::process::souk();
+        command.args(arguments).envs(self.stores()).current_dir(self.folder());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// How many emails were sent.
