@@ -7,6 +7,10 @@ mod consumer;
 mod contract;
 mod dead_letters;
 mod helpers;
+#[cfg(feature = "mongodb")]
+mod mongo;
+#[cfg(feature = "mongodb")]
+mod mongo_fixture;
 mod outbox_contract;
 #[cfg(feature = "postgres")]
 mod postgres;
