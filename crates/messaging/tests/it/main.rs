@@ -4,6 +4,7 @@
 #[cfg(feature = "amqp")]
 mod amqp;
 mod consumer;
+#[macro_use]
 mod contract;
 mod dead_letters;
 mod helpers;
@@ -16,4 +17,5 @@ mod outbox_contract;
 mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_fixture;
+mod redelivery;
 mod relay;
