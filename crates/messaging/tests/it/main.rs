@@ -11,6 +11,7 @@ mod helpers;
 #[cfg(feature = "mongodb")]
 mod mongo;
 #[cfg(feature = "mongodb")]
+#[expect(dead_code, reason = "the tests of other crates, which include it, use the rest")]
 mod mongo_fixture;
 mod outbox_contract;
 #[cfg(feature = "postgres")]
