@@ -23,6 +23,16 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// An event is taken out of the outbox only after the broker confirmed it; after a crash in between it is published
 /// again, which consumers recognise by its id.
 pub async fn run(outbox: impl OutboxSource, bus: Arc<dyn EventBus>, stop: CancellationToken) {
+    run_looking_every(IDLE_POLL, outbox, bus, stop).await;
+}
+
+/// As [`run`], looking at an idle outbox by itself only so often.
+pub async fn run_looking_every(
+    idle_poll: Duration,
+    outbox: impl OutboxSource,
+    bus: Arc<dyn EventBus>,
+    stop: CancellationToken,
+) {
     while !stop.is_cancelled() {
         let published = match publish_batch(&outbox, bus.as_ref()).await {
             Ok(published) => published,
@@ -36,7 +46,7 @@ pub async fn run(outbox: impl OutboxSource, bus: Arc<dyn EventBus>, stop: Cancel
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = outbox.appended() => {}
-                () = tokio::time::sleep(IDLE_POLL) => {}
+                () = tokio::time::sleep(idle_poll) => {}
             }
         }
     }

@@ -18,6 +18,8 @@ mod redis_loss;
 #[cfg(feature = "redis")]
 mod redis_outage;
 #[cfg(feature = "redis")]
+mod redis_outbox_status;
+#[cfg(feature = "redis")]
 mod redis_rules;
 #[cfg(feature = "redis")]
 mod redis_server;

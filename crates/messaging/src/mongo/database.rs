@@ -10,6 +10,7 @@ use mongodb::{Client, Collection, Database};
 use tokio::sync::{Notify, OnceCell};
 
 use super::error::MongoError;
+use super::indexes::make_indexes;
 use super::writing::Writing;
 use super::{CollectionPlan, inbox, outbox};
 
@@ -138,9 +139,7 @@ impl MongoDatabase {
                 Err(error) if !MongoError::is_namespace_exists(&error) => return Err(error.into()),
                 Ok(()) | Err(_) => {}
             }
-            if !planned.indexes.is_empty() {
-                self.collection::<()>(planned.name).create_indexes(planned.indexes.clone()).await?;
-            }
+            make_indexes(&self.collection(planned.name), &planned.indexes).await?;
         }
         outbox::prepare(self).await?;
         tracing::info!(database = self.name(), "the MongoDB database is ready");

@@ -6,6 +6,10 @@ use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRAN
 const DUPLICATE_KEY: i32 = 11000;
 /// `NamespaceExists`.
 const NAMESPACE_EXISTS: i32 = 48;
+/// `IndexNotFound`.
+const INDEX_NOT_FOUND: i32 = 27;
+/// `IndexOptionsConflict`, and `IndexKeySpecsConflict`.
+const INDEX_CONFLICTS: [i32; 2] = [85, 86];
 
 /// The store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +17,18 @@ pub enum MongoError {
     /// The server is there, but it is none that Souk can work with.
     #[error("{0}")]
     Unsuitable(&'static str),
+    /// An index that keeps something unique is other than the service needs it. It is left alone: without it, what it keeps
+    /// out could come in.
+    #[error(
+        "the unique index {index} of {collection} is not the one that this build needs: drop it while no service writes, \
+         and it is made anew"
+    )]
+    OtherUniqueIndex {
+        /// Where.
+        collection: String,
+        /// Its name.
+        index: String,
+    },
     /// Something unique was there already.
     #[error("a unique index refused the write")]
     Duplicate,
@@ -50,6 +66,16 @@ impl MongoError {
     /// The collection exists already.
     pub(super) fn is_namespace_exists(error: &Error) -> bool {
         code(error) == Some(NAMESPACE_EXISTS)
+    }
+
+    /// An index with this name or these keys exists, and is another one.
+    pub(super) fn is_index_conflict(error: &Error) -> bool {
+        code(error).is_some_and(|code| INDEX_CONFLICTS.contains(&code))
+    }
+
+    /// The index does not exist.
+    pub(super) fn is_index_not_found(error: &Error) -> bool {
+        code(error) == Some(INDEX_NOT_FOUND)
     }
 
     pub(super) fn is_commit_unknown(&self) -> bool {

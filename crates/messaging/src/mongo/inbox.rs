@@ -1,16 +1,21 @@
 //! Deduplication of deliveries: the event's id is recorded in the transaction of its effect.
 
+use std::time::Duration;
+
 use contracts::Timestamp;
 use mongodb::ClientSession;
 use mongodb::bson::{DateTime, Document, doc};
 use uuid::Uuid;
 
-use super::{CollectionPlan, MongoDatabase, MongoError, index};
+use super::{CollectionPlan, MongoDatabase, MongoError, expiring_index};
 
 const USED: &str = "consumed_events";
+/// Twice as long as any service keeps them by its own clock ([`forget`]), and that far longer than any redelivery: retries end
+/// after minutes, and operators replay dead letters within weeks.
+const KEPT_AT_MOST: Duration = Duration::from_hours(60 * 24);
 
 pub(super) fn plan() -> CollectionPlan {
-    CollectionPlan::new(USED, [index("consumed_events_by_age", doc! { "consumed_at": 1 })])
+    CollectionPlan::new(USED, [expiring_index("consumed_events_by_age", "consumed_at", KEPT_AT_MOST, None)])
 }
 
 fn key(consumer: &str, event_id: Uuid) -> Document {

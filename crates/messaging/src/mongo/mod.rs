@@ -11,6 +11,7 @@
 mod database;
 mod error;
 pub mod inbox;
+mod indexes;
 mod lease;
 mod outbox;
 mod outbox_status;
@@ -21,5 +22,5 @@ pub use database::{InvalidMongoUrl, MongoDatabase};
 pub use error::{MongoError, Retryable};
 pub use outbox::{MongoOutbox, backlog};
 pub use outbox_status::MongoOutboxStatus;
-pub use schema::{CollectionPlan, caseless, index, partial_index, unique_index};
+pub use schema::{CollectionPlan, caseless, expiring_index, index, partial_index, unique_index};
 pub use writing::Writing;

@@ -1,6 +1,9 @@
 //! A MongoDB database that a test owns. Other crates' tests include this file.
 
 use cut_proxy::CutProxy;
+use futures::TryStreamExt as _;
+use mongodb::bson::Document;
+use mongodb::options::IndexOptions;
 use mongodb::{Client, Database};
 use uuid::Uuid;
 
@@ -40,6 +43,15 @@ impl TestDatabase {
     /// The database beside the adapter, as an operator would have it.
     pub(crate) async fn open(&self) -> Database {
         Client::with_uri_str(&self.server).await.unwrap().database(&self.name)
+    }
+
+    /// The keys and options of an index, as the server lists them.
+    pub(crate) async fn index(&self, collection: &str, name: &str) -> (Document, IndexOptions) {
+        let listed = self.open().await.collection::<Document>(collection).list_indexes().await.unwrap();
+        let listed: Vec<_> = listed.try_collect().await.unwrap();
+        let mut options = listed.into_iter().filter_map(|index| Some((index.keys, index.options?)));
+        let found = options.find(|(_, options)| options.name.as_deref() == Some(name));
+        found.unwrap_or_else(|| panic!("{collection} has no {name}"))
     }
 }
 

@@ -185,6 +185,28 @@ async fn a_relay_hears_of_an_append_at_once_and_of_an_undone_one_never() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SOUK_TEST_POSTGRES_URL"]
+async fn an_event_that_another_process_appended_wakes_the_relay() {
+    const NEVER: Duration = Duration::from_hours(1);
+    let schema = Schema::create().await;
+    // Connections and signals of their own, as another process has them: they share nothing but the server.
+    let (here, elsewhere) = (open(&schema.url()).await, open(&schema.url()).await);
+    let (memory, stop) = (Arc::<Memory>::default(), CancellationToken::new());
+    let (outbox, bus) = (PostgresOutbox::new(here), Arc::new(Named("only", Arc::clone(&memory))));
+    let relay = tokio::spawn(relay::run_looking_every(NEVER, outbox, bus, stop.clone()));
+    let mut wanted = Vec::new();
+    for version in 1..=5 {
+        let event = event("x", "1", version);
+        append(&elsewhere, std::slice::from_ref(&event)).await;
+        wanted.push(event.id);
+        memory.holds(wanted.len()).await;
+    }
+    assert_eq!(memory.ids(), wanted);
+    stop.cancel();
+    relay.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SOUK_TEST_POSTGRES_URL"]
 async fn a_server_that_goes_away_in_the_middle_comes_back_with_nothing_lost_or_reordered() {
     let schema = Schema::create().await;
     let mut door = schema.door().await;

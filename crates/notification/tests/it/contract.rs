@@ -56,7 +56,7 @@ impl Drop for Fixture {
     }
 }
 
-async fn sqlite() -> Fixture {
+pub(crate) async fn sqlite() -> Fixture {
     let folder = TempDir::new().unwrap();
     let url = SqliteUrl::of(folder.path().join("notification.db"));
     let store = SqliteStore::open(&url, Arc::new(UuidV7Generator)).unwrap();
@@ -132,7 +132,7 @@ every_case!(sqlite, super::sqlite(), cfg(test));
 every_case!(mongo, crate::mongo_store::fixture(), ignore = "needs SOUK_TEST_MONGODB_URL");
 
 /// A change as the use case makes it: one of a pending order has no notification.
-fn change(user_id: UserId, order_id: OrderId, kind: Option<NotificationKind>, version: u64) -> OrderChange {
+pub(crate) fn change(user_id: UserId, order_id: OrderId, kind: Option<NotificationKind>, version: u64) -> OrderChange {
     let message = Message { title: "Title".to_owned(), body: "Body.".to_owned() };
     let email_body = "Text.".to_owned();
     let id = || NotificationId::from_uuid(Uuid::new_v4());
@@ -149,10 +149,10 @@ fn change(user_id: UserId, order_id: OrderId, kind: Option<NotificationKind>, ve
     }
 }
 
-const CONFIRMED: Option<NotificationKind> = Some(NotificationKind::OrderConfirmed);
+pub(crate) const CONFIRMED: Option<NotificationKind> = Some(NotificationKind::OrderConfirmed);
 const SHIPPED: Option<NotificationKind> = Some(NotificationKind::OrderShipped);
 
-async fn record(store: &dyn Store, change: OrderChange) -> Recorded {
+pub(crate) async fn record(store: &dyn Store, change: OrderChange) -> Recorded {
     store.record_order_change(change).await.unwrap()
 }
 
@@ -163,14 +163,14 @@ pub(crate) async fn notify(store: &dyn Store, user_id: UserId, count: u64) {
     }
 }
 
-async fn entries(store: &dyn Store, user_id: UserId) -> Vec<InboxEntry> {
+pub(crate) async fn entries(store: &dyn Store, user_id: UserId) -> Vec<InboxEntry> {
     let page = store.list_inbox(user_id, 0, 500).await.unwrap();
     let positions: Vec<_> = page.entries.iter().map(|entry| entry.seq).collect();
     assert_eq!(positions, (1..=page.head_seq).collect::<Vec<_>>());
     page.entries
 }
 
-async fn names(store: &dyn Store, user_id: UserId) -> Vec<&'static str> {
+pub(crate) async fn names(store: &dyn Store, user_id: UserId) -> Vec<&'static str> {
     entries(store, user_id).await.iter().map(|entry| entry.event.as_str()).collect()
 }
 

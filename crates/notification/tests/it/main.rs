@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod builders;
+#[macro_use]
 mod contract;
+mod contract_differences;
 mod email;
 mod events;
 mod grpc;

@@ -190,14 +190,18 @@ impl OutboxSource for InMemoryStore {
 #[async_trait]
 impl InboxRepository for InMemoryStore {
     async fn record_order_change(&self, change: OrderChange) -> Result<Recorded, RepositoryError> {
-        Ok(self.change(|tables| {
+        self.change(|tables| {
             let newest = tables.order_versions.get(&change.order_id).copied();
             let ruling = rule(newest, change.arrival);
             if ruling == Ruling::Wait {
-                return Recorded::Waits { missing: newest.unwrap_or(0) + 1 };
+                return Ok(Recorded::Waits { missing: newest.unwrap_or(0) + 1 });
             }
             if tables.used_events.contains_key(&change.event_id) {
-                return Recorded::Duplicate;
+                return Ok(Recorded::Duplicate);
+            }
+            let new_id = change.notification.as_ref().map(|draft| draft.id);
+            if tables.notifications.iter().any(|(_, one)| Some(one.id) == new_id) {
+                return Err(RepositoryError::Conflict);
             }
             tables.used_events.insert(change.event_id, change.now);
             let (user_id, now) = (change.user_id, change.now);
@@ -207,8 +211,8 @@ impl InboxRepository for InMemoryStore {
                 appender.append(change.entry, change.order_json);
             }
             let email_queued = change.notification.is_some_and(|draft| appender.notify(change.order_id, draft));
-            if ruling == Ruling::Use { Recorded::Used { email_queued } } else { Recorded::Late { email_queued } }
-        }))
+            Ok(if ruling == Ruling::Use { Recorded::Used { email_queued } } else { Recorded::Late { email_queued } })
+        })
     }
 
     async fn list_inbox(&self, user_id: UserId, after_seq: u64, limit: u32) -> Result<InboxPage, RepositoryError> {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::builders::new_user;
-use crate::contract::{Fixture, notify};
+use crate::builders::{new_order, new_user};
+use crate::contract::{CONFIRMED, Fixture, change, notify};
 use crate::mongo_fixture::TestDatabase;
 use contracts::ids::UuidV7Generator;
 use mongodb::bson::{Document, doc};
 use notification::adapters::persistence::mongo::MongoStore;
-use notification::application::ports::{EmailQueue as _, InboxRepository as _, RepositoryError};
+use notification::application::ports::{EmailQueue as _, InboxRepository as _, Recorded, RepositoryError};
 
 async fn store_in(owned: &TestDatabase) -> MongoStore {
     MongoStore::open(&owned.url(), Arc::new(UuidV7Generator)).await.unwrap()
@@ -46,6 +46,57 @@ async fn the_indexes_refuse_what_must_be_unique() {
         documents.insert_one(first).await.unwrap();
         assert!(documents.insert_one(second.clone()).await.is_err(), "{collection}: {second}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_MONGODB_URL"]
+async fn only_emails_that_wait_no_more_expire() {
+    let owned = TestDatabase::new();
+    store_in(&owned).await.ping().await.unwrap();
+    let (keys, options) = owned.index("emails", "emails_finished").await;
+    assert_eq!((keys, options.expire_after), (doc! { "created_at": 1 }, Some(Duration::from_hours(60 * 24))));
+    assert_eq!(options.partial_filter_expression, Some(doc! { "waiting": false }));
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_MONGODB_URL"]
+async fn an_aborted_transaction_leaves_neither_state_nor_used_event_nor_outgoing_one() {
+    let owned = TestDatabase::new();
+    let store = store_in(&owned).await;
+    notify(&store, new_user(), 1).await;
+    let refused = change(new_user(), new_order(), CONFIRMED, 1);
+    // In the way of the last thing written before the outgoing events: the entries.
+    let database = owned.open().await;
+    let (user_id, event_id) = (refused.user_id.to_string(), format!("{}/notification", refused.event_id));
+    let entries = database.collection::<Document>("inbox_entries");
+    entries.insert_one(doc! { "user_id": &user_id, "seq": 99_i64, "event_id": event_id }).await.unwrap();
+    let before = counts(&database).await;
+    let outcome = store.record_order_change(refused.clone()).await;
+    assert!(matches!(outcome, Err(RepositoryError::Conflict)), "{outcome:?}");
+    assert_eq!(counts(&database).await, before);
+    entries.delete_one(doc! { "seq": 99_i64 }).await.unwrap();
+    assert_eq!(store.record_order_change(refused).await.unwrap(), Recorded::Used { email_queued: true });
+    let after = counts(&database).await;
+    let grown: Vec<_> = before.iter().zip(&after).map(|(before, after)| after.1 - before.1).collect();
+    assert_eq!(grown, [1, 1, 1, 1, 1, 1, 2, 2], "{after:?}");
+}
+
+/// How many documents each collection has that an order's event writes.
+async fn counts(database: &mongodb::Database) -> Vec<(&'static str, u64)> {
+    let mut counts = Vec::new();
+    for name in [
+        "inbox_heads",
+        "inbox_entries",
+        "order_versions",
+        "notifications",
+        "emails",
+        "consumed_events",
+        "events",
+        "outbox",
+    ] {
+        counts.push((name, database.collection::<Document>(name).count_documents(doc! {}).await.unwrap()));
+    }
+    counts
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use crate::domain::{MissingItem, Order, OrderEvent, PricedProduct, Saga};
 /// What a store refuses or fails at.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
-    /// The order or the saga changed since it was read.
+    /// The order or the saga changed since it was read, or the new order's id is taken.
     #[error("it changed in the meantime")]
     Conflict,
     /// The store is away or failing; safe to try again.
@@ -81,6 +81,9 @@ pub trait OrderRepository: Send + Sync {
     ///
     /// When the key is taken nothing is written and the record that holds it is returned; a record older than 24 hours is
     /// replaced. Of several calls at once with one key exactly one writes.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Conflict`] when there is an order with this id; nothing is written then.
     async fn place(
         &self,
         order: Order,

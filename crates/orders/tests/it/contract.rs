@@ -18,17 +18,17 @@ use tempfile::TempDir;
 use crate::helpers::{sku, sqlite_repository, start_of_time, user};
 
 pub(crate) fn an_order(owner: u128) -> (Order, OrderEvent, Saga) {
+    order_made_at(owner, start_of_time())
+}
+
+fn order_made_at(owner: u128, now: Timestamp) -> (Order, OrderEvent, Saga) {
     let mut draft = Draft::new(user(owner)).with_details(Some("1 Bazaar Lane\nIstanbul".to_owned()), None);
     draft.add(sku("A"), Quantity::try_from(2).unwrap()).unwrap();
     let price = Money::new(250, Currency::USD).unwrap();
     let catalogue = [PricedProduct { sku: sku("A"), name: "Ä \"quoted\" name".to_owned(), price }];
     let id = OrderId::from_uuid(UuidV7Generator.new_uuid());
-    let (order, event) = draft.place(id, &catalogue, start_of_time()).unwrap();
-    (
-        order,
-        event,
-        Saga::new(id, "card_ok".to_owned(), "owner".to_owned(), start_of_time().plus(Duration::from_secs(10))),
-    )
+    let (order, event) = draft.place(id, &catalogue, now).unwrap();
+    (order, event, Saga::new(id, "card_ok".to_owned(), "owner".to_owned(), now.plus(Duration::from_secs(10))))
 }
 
 fn a_key(order: &Order, key: &str, fingerprint: &str, created_at: Timestamp) -> IdempotencyRecord {
@@ -98,6 +98,58 @@ async fn of_concurrent_saves_exactly_one_wins(repository: Arc<dyn OrderRepositor
     });
     let results = futures::future::join_all(saves).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(results.iter().all(|result| matches!(result, Ok(()) | Err(RepositoryError::Conflict))), "{results:?}");
+    assert_eq!(repository.timeline(order.id()).await.unwrap().len(), 2, "the refused ones left no event");
+}
+
+async fn moments_come_back_to_the_millisecond(repository: Arc<dyn OrderRepository>) {
+    // Finer than any store keeps; what is cut is cut before it is stored, the same way everywhere.
+    let fine = Timestamp::parse("2027-01-15T08:00:00.123999Z").unwrap();
+    let (millisecond, day) = (Duration::from_millis(1), Duration::from_hours(24));
+    assert_eq!(fine.unix_ms(), start_of_time().unix_ms() + 123);
+    let (order, event, mut saga) = order_made_at(1, fine);
+    saga.lease_until(fine.plus(millisecond));
+    let key = a_key(&order, "k", "f", fine);
+    assert_eq!(repository.place(order.clone(), event, saga.clone(), Some(key.clone())).await.unwrap(), None);
+    assert_eq!(repository.find_with_saga(order.id()).await.unwrap(), Some((order.clone(), saga)));
+    assert_eq!(repository.timeline(order.id()).await.unwrap()[0].created_at, fine);
+    assert_eq!(repository.next_due().await.unwrap(), Some(fine.plus(millisecond)));
+    assert!(repository.claim_due(fine, "x", fine.plus(day), 9).await.unwrap().is_empty());
+    assert_eq!(repository.claim_due(fine.plus(millisecond), "x", fine.plus(day), 9).await.unwrap().len(), 1);
+    let last = fine.plus(day).minus(millisecond);
+    assert_eq!(repository.find_key(user(1), "k", last).await.unwrap(), Some(key));
+    assert_eq!(repository.find_key(user(1), "k", last.plus(millisecond)).await.unwrap(), None);
+}
+
+async fn an_id_is_placed_once_and_the_refused_order_leaves_nothing(repository: Arc<dyn OrderRepository>) {
+    let (order, event, saga) = an_order(1);
+    assert_eq!(repository.place(order.clone(), event.clone(), saga.clone(), None).await.unwrap(), None);
+    let key = a_key(&order, "k", "f", start_of_time());
+    let again = repository.place(order.clone(), event, saga.clone(), Some(key)).await;
+    assert!(matches!(again, Err(RepositoryError::Conflict)), "{again:?}");
+    assert_eq!(repository.find_key(user(1), "k", start_of_time()).await.unwrap(), None, "the key is free");
+    assert_eq!(repository.timeline(order.id()).await.unwrap().len(), 1);
+    assert_eq!(repository.find_with_saga(order.id()).await.unwrap(), Some((order, saga)));
+}
+
+async fn what_changes_between_pages_of_changes_is_not_missed(repository: Arc<dyn OrderRepository>) {
+    let (mut first, mut first_saga) = placed(repository.as_ref(), 1).await;
+    let (mut second, mut second_saga) = placed(repository.as_ref(), 2).await;
+    let page = repository.changed_since(0, 1).await.unwrap();
+    assert_eq!(page.orders[0].1, first);
+    // One that was seen changes, one that was not does, and one comes.
+    repository.save(confirmed(&mut first, &mut first_saga)).await.unwrap();
+    repository.save(confirmed(&mut second, &mut second_saga)).await.unwrap();
+    let (third, _) = placed(repository.as_ref(), 3).await;
+    let (mut seen, mut after) = (Vec::new(), page.orders[0].0);
+    loop {
+        let page = repository.changed_since(after, 1).await.unwrap();
+        let Some((position, order, _)) = page.orders.into_iter().next() else { break };
+        assert!(position > after);
+        after = position;
+        seen.push(order);
+    }
+    assert_eq!(seen, [first, second, third], "each as it is now, once");
 }
 
 async fn a_key_makes_one_order_until_it_expires(repository: Arc<dyn OrderRepository>) {
@@ -254,6 +306,9 @@ macro_rules! order_repository_contract {
             every_part_of_a_saga_is_kept,
             a_stale_save_conflicts_and_changes_nothing,
             of_concurrent_saves_exactly_one_wins,
+            moments_come_back_to_the_millisecond,
+            an_id_is_placed_once_and_the_refused_order_leaves_nothing,
+            what_changes_between_pages_of_changes_is_not_missed,
             a_key_makes_one_order_until_it_expires,
             keys_are_told_apart_by_every_byte,
             of_concurrent_orders_with_one_key_exactly_one_is_placed,

@@ -43,6 +43,9 @@ impl OrderRepository for InMemoryOrderRepository {
         key: Option<IdempotencyRecord>,
     ) -> Result<Option<IdempotencyRecord>, RepositoryError> {
         let mut tables = self.0.lock().unwrap();
+        if tables.orders.contains_key(&order.id()) {
+            return Err(RepositoryError::Conflict);
+        }
         if let Some(key) = key {
             if let Some(taken) = tables.fresh_key(key.user_id, &key.key, key.created_at) {
                 return Ok(Some(taken));

@@ -135,6 +135,25 @@ async fn what_is_saved_is_found_again_exactly(repository: &dyn PaymentRepository
     assert_eq!(repository.find_by_order(declined.order_id()).await.unwrap(), Some(declined));
 }
 
+async fn moments_come_back_to_the_millisecond(repository: &dyn PaymentRepository) {
+    // Finer than any store keeps; what is cut is cut before it is stored, the same way everywhere.
+    let fine = Timestamp::parse("2027-01-15T08:00:00.123999Z").unwrap();
+    let millisecond = std::time::Duration::from_millis(1);
+    assert_eq!(fine.unix_ms(), start_of_time().unix_ms() + 123);
+    let intent = opened(repository).await;
+    let mut unknown = intent.clone();
+    unknown.mark_unknown(fine, &SCHEDULE).unwrap();
+    repository.save(plain(&unknown, intent.version())).await.unwrap();
+    let due = fine.plus(SCHEDULE.first);
+    assert_eq!(repository.find_next_due().await.unwrap(), Some(due));
+    assert_eq!(repository.list_due(due.minus(millisecond), 9).await.unwrap(), []);
+    assert_eq!(repository.list_due(due, 9).await.unwrap(), [Due::Charge(unknown.order_id())]);
+    let mut change = capture(&unknown);
+    change.entry.as_mut().unwrap().at = fine;
+    repository.save(change.clone()).await.unwrap();
+    assert_eq!(repository.list_ledger(unknown.order_id()).await.unwrap(), [change.entry.unwrap()]);
+}
+
 async fn a_stale_save_conflicts_and_keeps_nothing(repository: &dyn PaymentRepository) {
     let intent = opened(repository).await;
     let mut declined = intent.clone();
@@ -237,6 +256,7 @@ macro_rules! payment_repository_contract {
         payment_repository_contract!(@cases [$(#[$attribute])*] $adapter, $fixture, [
             an_order_is_opened_once_and_later_ones_get_the_first,
             what_is_saved_is_found_again_exactly,
+            moments_come_back_to_the_millisecond,
             a_stale_save_conflicts_and_keeps_nothing,
             of_many_saves_at_once_one_wins,
             a_second_capture_of_an_order_does_not_fit_into_the_ledger,

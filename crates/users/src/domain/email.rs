@@ -111,6 +111,8 @@ mod tests {
             "ada@example.org\u{7}",
             "ada\r\nBcc: x@example.org",
             "äda@example.org",
+            // The sign of Kelvin: in lower case it is an ASCII k.
+            "\u{212a}ada@example.org",
             &format!("{}@example.org", "a".repeat(65)),
             &format!("ada@{}.org", "a".repeat(64)),
         ] {

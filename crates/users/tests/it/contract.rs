@@ -28,11 +28,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// The ports, filled by one adapter over a fresh store.
 pub(crate) struct Stores {
-    users: Arc<dyn UserRepository>,
-    sessions: Arc<dyn SessionRepository>,
-    keys: Arc<dyn SigningKeyRepository>,
+    pub(crate) users: Arc<dyn UserRepository>,
+    pub(crate) sessions: Arc<dyn SessionRepository>,
+    pub(crate) keys: Arc<dyn SigningKeyRepository>,
     /// The types of all events kept, oldest first.
-    events: Events,
+    pub(crate) events: Events,
     _owned: Box<dyn Send>,
 }
 
@@ -49,7 +49,7 @@ impl Stores {
     }
 }
 
-fn sqlite_in_tempdir() -> Stores {
+pub(crate) fn sqlite_in_tempdir() -> Stores {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("users.db");
     let store = SqliteStore::open(&SqliteUrl::of(&path)).unwrap();
@@ -112,7 +112,7 @@ pub(crate) fn a_user(name: &str) -> User {
     user_made_at(name, START)
 }
 
-fn user_made_at(name: &str, now: Timestamp) -> User {
+pub(crate) fn user_made_at(name: &str, now: Timestamp) -> User {
     User::register(new_user(name), now)
 }
 

@@ -28,7 +28,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 use users::settings::Settings;
 
-pub(crate) const START: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
+/// Far from now: a server that deletes by its own clock (TTL indexes of MongoDB) must not take part in a test.
+pub(crate) const START: Timestamp = Timestamp::from_unix_ms(4_102_444_800_000);
 pub(crate) const PASSWORD: &str = "correct horse battery";
 const DEADLINE: Duration = Duration::from_secs(20);
 

@@ -3,7 +3,9 @@
 
 mod accounts;
 mod administration;
+#[macro_use]
 mod contract;
+mod contract_differences;
 mod helpers;
 mod housekeeping;
 mod keys;

@@ -30,6 +30,11 @@ const SCHEMA: &[Migration] = &[
 impl From<StoreError> for RepositoryError {
     fn from(error: StoreError) -> Self {
         if let StoreError::Sqlite(cause) = &error
+            && cause.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+        {
+            return Self::Conflict;
+        }
+        if let StoreError::Sqlite(cause) = &error
             && let rusqlite::Error::InvalidColumnType(column, ..) = **cause
         {
             return Self::Corrupt { table: "sagas", row: format!("column {column}") };

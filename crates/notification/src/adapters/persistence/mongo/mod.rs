@@ -13,16 +13,20 @@ mod orders;
 mod preferences;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::IdGenerator;
 use messaging::mongo::{
-    CollectionPlan, InvalidMongoUrl, MongoDatabase, MongoError, MongoOutbox, index, partial_index, unique_index,
+    CollectionPlan, InvalidMongoUrl, MongoDatabase, MongoError, MongoOutbox, expiring_index, index, partial_index,
+    unique_index,
 };
 use mongodb::Collection;
 use mongodb::bson::doc;
 
 pub use audit::MongoNotificationAudit;
 
+/// How long after they were queued the server itself deletes emails that wait no more, should housekeeping not have done so.
+const FINISHED_EMAILS_KEPT: Duration = Duration::from_hours(60 * 24);
 /// The database, if the address names none.
 const DEFAULT_NAME: &str = "notification";
 /// The consumer's name among the used events.
@@ -38,6 +42,7 @@ const EMAILS: &str = "emails";
 
 fn plan() -> Vec<CollectionPlan> {
     let unread = partial_index("notifications_unread", doc! { "user_id": 1, "seq": 1 }, doc! { "unread": true });
+    let finished = doc! { "waiting": false };
     vec![
         CollectionPlan::new(HEADS, []),
         CollectionPlan::new(
@@ -62,7 +67,7 @@ fn plan() -> Vec<CollectionPlan> {
             EMAILS,
             [
                 partial_index("emails_waiting", doc! { "next_attempt_at": 1 }, doc! { "waiting": true }),
-                partial_index("emails_finished", doc! { "created_at": 1 }, doc! { "waiting": false }),
+                expiring_index("emails_finished", "created_at", FINISHED_EMAILS_KEPT, Some(finished)),
             ],
         ),
     ]

@@ -1,6 +1,5 @@
 //! Documents to values and back. Ids are texts, moments BSON dates, which keep milliseconds exactly.
 
-use contracts::ids::SessionId;
 use contracts::{Role, Timestamp};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
@@ -8,7 +7,7 @@ use mongodb::bson::{Binary, DateTime, Document, doc};
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use super::{REVOCATIONS, SESSIONS, SIGNING_KEYS, USERS};
+use super::{KEPT_AFTER_END, REVOCATIONS, SESSIONS, SIGNING_KEYS, USERS};
 use crate::domain::user::UserRecord;
 use crate::domain::{BanReason, PasswordHash, PersonName, Revocation, Roles, Session, SigningKey, User};
 
@@ -152,11 +151,15 @@ pub(super) struct TokenDocument {
     hash: Binary,
     pub(super) session_id: String,
     pub(super) used_at: Option<DateTime>,
+    /// When the server may delete it by itself: with its session.
+    #[serde(default)]
+    forget_at: Option<DateTime>,
 }
 
 impl TokenDocument {
-    pub(super) fn unused(hash: &[u8; 32], session_id: SessionId) -> Self {
-        Self { hash: binary(hash), session_id: session_id.to_string(), used_at: None }
+    pub(super) fn unused(hash: &[u8; 32], session: &Session) -> Self {
+        let forget_at = Some(date(session.expires_at.plus(KEPT_AFTER_END)));
+        Self { hash: binary(hash), session_id: session.id.to_string(), used_at: None, forget_at }
     }
 }
 

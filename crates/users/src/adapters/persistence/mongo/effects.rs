@@ -56,7 +56,7 @@ impl MongoStore {
     /// Writes a session and its first refresh token.
     pub(super) async fn insert_session(&self, session: &mut ClientSession, new: &NewSession) -> Result<(), StoreError> {
         self.sessions().insert_one(SessionDocument::of(&new.session)).session(&mut *session).await?;
-        let token = TokenDocument::unused(new.token.as_bytes(), new.session.id);
+        let token = TokenDocument::unused(new.token.as_bytes(), &new.session);
         self.refresh_tokens().insert_one(token).session(session).await?;
         Ok(())
     }

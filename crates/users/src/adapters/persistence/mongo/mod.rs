@@ -11,8 +11,11 @@ mod sessions;
 mod signing_keys;
 mod users;
 
+use std::time::Duration;
+
 use messaging::mongo::{
-    CollectionPlan, InvalidMongoUrl, MongoDatabase, MongoOutbox, caseless, index, partial_index, unique_index,
+    CollectionPlan, InvalidMongoUrl, MongoDatabase, MongoOutbox, caseless, expiring_index, index, partial_index,
+    unique_index,
 };
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
@@ -20,6 +23,9 @@ use mongodb::bson::{Document, doc};
 pub use audit::MongoUserAudit;
 use documents::{KeyDocument, RevocationDocument, SessionDocument, TokenDocument, UserDocument};
 
+/// How long after their end the server itself deletes sessions, refresh tokens and revocations, should housekeeping not have
+/// done so: a lost revocation would let a void token pass, so no difference of clocks may come near it.
+const KEPT_AFTER_END: Duration = Duration::from_hours(7 * 24);
 /// The database, if the address names none.
 const DEFAULT_NAME: &str = "users";
 
@@ -42,10 +48,25 @@ fn plan() -> Vec<CollectionPlan> {
         ),
         CollectionPlan::new(
             SESSIONS,
-            [index("sessions_by_user", doc! { "user_id": 1 }), index("sessions_by_end", doc! { "expires_at": 1 })],
+            [
+                index("sessions_by_user", doc! { "user_id": 1 }),
+                expiring_index("sessions_by_end", "expires_at", KEPT_AFTER_END, None),
+            ],
         ),
-        CollectionPlan::new(REFRESH_TOKENS, [index("refresh_tokens_by_session", doc! { "session_id": 1 })]),
-        CollectionPlan::new(REVOCATIONS, [index("revocations_by_end", doc! { "expires_at": 1, "_id": 1 })]),
+        CollectionPlan::new(
+            REFRESH_TOKENS,
+            [
+                index("refresh_tokens_by_session", doc! { "session_id": 1 }),
+                expiring_index("refresh_tokens_over", "forget_at", Duration::ZERO, None),
+            ],
+        ),
+        CollectionPlan::new(
+            REVOCATIONS,
+            [
+                index("revocations_by_end", doc! { "expires_at": 1, "_id": 1 }),
+                expiring_index("revocations_over", "expires_at", KEPT_AFTER_END, None),
+            ],
+        ),
         CollectionPlan::new(SIGNING_KEYS, []),
         CollectionPlan::new(LOCKS, []),
     ]

@@ -134,7 +134,7 @@ impl MongoStore {
                 let this = doc! { "_id": binary(presented.as_bytes()) };
                 let used = doc! { "$set": { "used_at": date(now) } };
                 self.refresh_tokens().update_one(this, used).session(&mut *session).await?;
-                let successor = TokenDocument::unused(successor.as_bytes(), session_id);
+                let successor = TokenDocument::unused(successor.as_bytes(), &token.session);
                 self.refresh_tokens().insert_one(successor).session(session).await?;
                 Ok(Rotation::Rotated { user: token.user, session_id })
             }

@@ -1,0 +1,106 @@
+//! How a MongoDB database is made ready, and its inbox.
+
+use std::time::Duration;
+
+use contracts::Timestamp;
+use messaging::mongo::{CollectionPlan, MongoDatabase, MongoError, expiring_index, inbox, index, unique_index};
+use mongodb::IndexModel;
+use mongodb::bson::{Document, doc};
+
+use uuid::Uuid;
+
+use crate::mongo_fixture::TestDatabase;
+
+const DAY: Duration = Duration::from_hours(24);
+
+async fn open(owned: &TestDatabase, plan: Vec<CollectionPlan>) -> MongoDatabase {
+    MongoDatabase::open(&owned.url(), "test", plan).await.unwrap()
+}
+
+/// What another build left behind.
+async fn make(owned: &TestDatabase, collection: &str, index: IndexModel) {
+    owned.open().await.collection::<Document>(collection).create_index(index).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_MONGODB_URL"]
+async fn used_events_expire_long_after_any_redelivery() {
+    let owned = TestDatabase::new();
+    open(&owned, Vec::new()).await.ping().await.unwrap();
+    let (keys, options) = owned.index("consumed_events", "consumed_events_by_age").await;
+    assert_eq!((keys, options.expire_after), (doc! { "consumed_at": 1 }, Some(60 * DAY)));
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_MONGODB_URL"]
+async fn an_index_that_another_build_made_otherwise_is_replaced() {
+    for other in [
+        index("by_end", doc! { "end": 1 }),
+        expiring_index("by_end", "end", Duration::from_secs(1), None),
+        expiring_index("by_end", "end", DAY, Some(doc! { "done": true })),
+        index("by_end", doc! { "beginning": 1, "end": 1 }),
+        index("by_end_formerly", doc! { "end": 1 }),
+    ] {
+        let owned = TestDatabase::new();
+        make(&owned, "things", other.clone()).await;
+        make(&owned, "things", index("somebody_elses", doc! { "n": 1 })).await;
+        let by_end = expiring_index("by_end", "end", DAY, None);
+        let plan = || vec![CollectionPlan::new("things", [index("by_size", doc! { "size": 1 }), by_end.clone()])];
+        for _ in 0..2 {
+            open(&owned, plan()).await.ping().await.unwrap_or_else(|error| panic!("{other:?}: {error}"));
+        }
+        let (keys, options) = owned.index("things", "by_end").await;
+        assert_eq!((keys, options.expire_after), (doc! { "end": 1 }, Some(DAY)), "{other:?}");
+        assert_eq!(options.partial_filter_expression, None, "{other:?}");
+        for kept in ["somebody_elses", "by_size"] {
+            owned.index("things", kept).await;
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_MONGODB_URL"]
+async fn a_unique_index_that_is_another_one_is_left_alone_and_named() {
+    let owned = TestDatabase::new();
+    make(&owned, "things", unique_index("one_of_a_kind", doc! { "kind": 1 }, None)).await;
+    let planned = unique_index("one_of_a_kind", doc! { "kind": 1, "owner": 1 }, None);
+    let database = open(&owned, vec![CollectionPlan::new("things", [planned])]).await;
+    let refused = database.ping().await.unwrap_err().to_string();
+    assert!(refused.contains("one_of_a_kind of things"), "{refused}");
+    assert_eq!(owned.index("things", "one_of_a_kind").await.0, doc! { "kind": 1 });
+    // Done by an operator: the service goes on by itself.
+    owned.open().await.collection::<Document>("things").drop_index("one_of_a_kind").await.unwrap();
+    database.ping().await.unwrap();
+    let (keys, options) = owned.index("things", "one_of_a_kind").await;
+    assert_eq!((keys, options.unique), (doc! { "kind": 1, "owner": 1 }, Some(true)));
+}
+
+/// One delivery, committed or not.
+async fn use_event(database: &MongoDatabase, consumer: &str, id: Uuid, now: Timestamp, commits: bool) -> Option<bool> {
+    let mut writing = database.write();
+    loop {
+        let session = writing.begin().await.unwrap();
+        let used = inbox::record_first_use(database, session, consumer, id, now).await;
+        let outcome = used.and_then(|first| if commits { Ok(first) } else { Err(MongoError::TimedOut) });
+        if let Some(done) = writing.settle(outcome).await {
+            assert_eq!(done.is_ok(), commits, "{done:?}");
+            return done.ok();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SOUK_TEST_MONGODB_URL"]
+async fn of_deliveries_at_once_one_has_the_effect_and_an_undone_one_none() {
+    let owned = TestDatabase::new();
+    let database = open(&owned, Vec::new()).await;
+    database.ping().await.unwrap();
+    let (id, now) = (Uuid::new_v4(), Timestamp::parse("2100-01-01T00:00:00.123999Z").unwrap());
+    assert_eq!(use_event(&database, "a", id, now, false).await, None);
+    let uses = (0..4).map(|_| use_event(&database, "a", id, now, true));
+    let firsts = futures::future::join_all(uses).await;
+    assert_eq!(firsts.iter().filter(|first| **first == Some(true)).count(), 1, "{firsts:?}");
+    assert_eq!(use_event(&database, "b", id, now, true).await, Some(true), "another consumer's use is its own");
+    assert_eq!(inbox::forget(&database, now).await.unwrap(), 0);
+    assert_eq!(inbox::forget(&database, now.plus(Duration::from_millis(1))).await.unwrap(), 2);
+}
