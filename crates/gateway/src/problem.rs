@@ -144,7 +144,7 @@ impl Problem {
     fn retry_after_seconds(&self) -> Option<u64> {
         let advised = self.0.retry_after.map(|wait| wait.as_millis().div_ceil(1000).clamp(1, 86_400) as u64);
         let always =
-            matches!(self.0.reason, Reason::OrderInProgress) || matches!(self.0.reason.http_status(), 429 | 503);
+            matches!(self.0.reason, Reason::OrderInProgress) || matches!(self.0.reason.http_status(), 429 | 503 | 504);
         advised.or(always.then_some(DEFAULT_RETRY_AFTER_SECONDS))
     }
 }
@@ -208,7 +208,7 @@ mod tests {
         for reason in Reason::ALL {
             let response = Problem::of(*reason).error_response();
             assert_eq!(response.status().as_u16(), reason.http_status());
-            let waits = matches!(reason.http_status(), 429 | 503) || *reason == Reason::OrderInProgress;
+            let waits = matches!(reason.http_status(), 429 | 503 | 504) || *reason == Reason::OrderInProgress;
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), waits, "{reason:?}");
             assert_eq!(response.headers().contains_key(header::WWW_AUTHENTICATE), reason.http_status() == 401);
         }

@@ -16,12 +16,20 @@ use crate::bus::{Audience, BusError, Deliveries, Delivery, EventBus, Subscriptio
 /// Wait after the broker failed.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 
+/// How often, and with which growing waits in milliseconds, an event that came too early is tried again before it goes back to the broker:
+/// what it waits for is usually in the hands of another instance at this very moment. Under a second and a half together.
+const EARLY_WAITS_MS: [u64; 5] = [50, 100, 200, 400, 600];
+
 /// Why an event could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumeError {
-    /// Not now: a dependency is away, or an earlier event of the aggregate has not come yet.
+    /// Not now: a dependency is away.
     #[error("not now: {0}")]
     Transient(String),
+    /// Not yet: an earlier event of the aggregate has not come. It is tried again within moments, then as if it were
+    /// [`ConsumeError::Transient`].
+    #[error("too early: {0}")]
+    Early(String),
     /// Never: it makes no sense to this consumer.
     #[error("never: {0}")]
     Poison(String),
@@ -134,6 +142,16 @@ async fn handle_batch(handler: &dyn EventHandler, batch: Vec<Delivery>) -> Vec<(
     settled.into_iter().flatten().collect()
 }
 
+async fn handle_patiently(handler: &dyn EventHandler, event: &Event) -> Result<(), ConsumeError> {
+    for wait_ms in EARLY_WAITS_MS {
+        match handler.handle(event).await {
+            Err(ConsumeError::Early(_)) => tokio::time::sleep(Duration::from_millis(wait_ms)).await,
+            done => return done,
+        }
+    }
+    handler.handle(event).await
+}
+
 async fn handle_one(handler: &dyn EventHandler, delivery: &Delivery) -> Verdict {
     let event = match &delivery.event {
         Ok(event) => event,
@@ -142,16 +160,13 @@ async fn handle_one(handler: &dyn EventHandler, delivery: &Delivery) -> Verdict 
     let context = RequestContext::accept(event.requestid.as_deref(), event.traceparent.as_deref());
     context
         .scope(async {
-            match handler.handle(event).await {
+            match handle_patiently(handler, event).await {
                 Ok(()) => Verdict::Ack,
-                Err(ConsumeError::Transient(why)) => {
+                Err(ConsumeError::Transient(why) | ConsumeError::Early(why)) => {
                     tracing::info!(event.id = %event.id, event.r#type = %event.event_type, attempt = delivery.attempt, why, "event will be tried again");
                     Verdict::Retry(why)
                 }
-                Err(ConsumeError::Poison(why)) => {
-                    tracing::error!(event.id = %event.id, event.r#type = %event.event_type, why, "event can't be used");
-                    Verdict::Dead(why)
-                }
+                Err(ConsumeError::Poison(why)) => Verdict::Dead(why),
             }
         })
         .await

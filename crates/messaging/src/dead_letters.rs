@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use contracts::{Event, Timestamp};
+use prometheus::IntCounterVec;
 use serde::{Deserialize, Serialize};
+
+use crate::bus::Delivery;
 
 /// What ends the name of a queue of dead letters.
 pub(crate) const SUFFIX: &str = ".dead";
@@ -13,6 +17,27 @@ pub(crate) const SUFFIX: &str = ".dead";
 /// Where the dead letters of a group are.
 pub(crate) fn dead_queue(group: &str) -> String {
     format!("{group}{SUFFIX}")
+}
+
+/// Messages that consumer groups gave up on, by group.
+static BURIED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Messages that a consumer group gave up on: souk dlq shows those that are still there.";
+    observability::metrics::counter("bus_dead_letters_total", help, &["group"])
+});
+
+/// Tells operators, by log and metric, that a message becomes a dead letter: work that will not be done without them.
+pub(crate) fn tell(group: &str, delivery: &Delivery, why: &str) {
+    BURIED.with_label_values(&[group]).inc();
+    let (id, kind) =
+        delivery.event.as_ref().map_or((String::new(), ""), |event| (event.id.to_string(), &*event.event_type));
+    tracing::error!(
+        group,
+        event.id = id,
+        event.r#type = kind,
+        attempt = delivery.attempt,
+        why,
+        "a message is given up and waits among the dead letters: souk dlq"
+    );
 }
 
 /// Names a dead letter, written `<group>/<key>`. Stays the same as long as the letter is there.

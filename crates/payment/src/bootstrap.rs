@@ -94,7 +94,7 @@ pub async fn build(
 ) -> Result<Service, BootstrapError> {
     let store = store::open(&settings.database_url, platform).await?;
     let repository = store.repository;
-    let Provider { provider, tasks: provider_tasks } = provider::open(settings, &store.place, platform).await?;
+    let Provider { provider, tasks: provider_tasks } = provider::open(settings, store.file.as_ref(), platform).await?;
     tracing::info!(provider = provider.name(), "payment adapters picked");
 
     let wake = WakeSignal::default();

@@ -1,6 +1,7 @@
 //! What can be set.
 
 use service_kit::settings::Source;
+use sqlite::SqliteUrl;
 
 use crate::adapters::providers::sandbox::SandboxTiming;
 use crate::domain::RetrySchedule;
@@ -45,6 +46,16 @@ impl Settings {
             retry_schedule: RetrySchedule::default(),
         }
     }
+
+    /// Where the sandbox keeps its books: as it is set; else beside the payments, in `sandbox.db` of the same folder, or in a
+    /// schema of its own of the same PostgreSQL database.
+    pub fn sandbox_books_url(&self) -> String {
+        let beside = || match self.database_url.parse::<SqliteUrl>() {
+            Ok(file) => SqliteUrl::of(file.path().with_file_name("sandbox.db")).to_string(),
+            Err(_) => self.database_url.clone(),
+        };
+        self.sandbox_url.clone().unwrap_or_else(beside)
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +67,11 @@ mod tests {
     #[test]
     fn a_lone_service_must_be_told_its_database_and_one_of_souk_up_need_not() {
         let mut source = Source::new(None, &BTreeMap::new());
-        assert_eq!(Settings::load(&mut source, Some("sqlite://data/payment.db")).provider, "sandbox");
+        let settings = Settings::load(&mut source, Some("sqlite://data/payment.db"));
+        assert_eq!(settings.provider, "sandbox");
+        assert_eq!(settings.sandbox_books_url(), "sqlite://data/sandbox.db");
+        let on_a_server = Settings { database_url: "postgres://a@b/payment".to_owned(), ..settings };
+        assert_eq!(on_a_server.sandbox_books_url(), "postgres://a@b/payment");
         assert!(source.finish().is_ok());
         let mut source = Source::new(None, &BTreeMap::new());
         Settings::load(&mut source, None);

@@ -62,13 +62,14 @@ fn urls(options: &ReconcileOptions) -> anyhow::Result<Urls> {
     let up = UpOptions::at(options.places.clone());
     let (settings, _) = Settings::load(&up)?;
     let is_sandbox = settings.payment.provider == "sandbox";
+    let sandbox = settings.payment.sandbox_books_url();
     Ok(Urls {
         orders: settings.orders.database_url,
         payment: settings.payment.database_url,
         inventory: settings.inventory.database_url,
         notification: settings.notification.database_url,
         users: settings.users.database_url,
-        sandbox: settings.payment.sandbox_url.filter(|_| is_sandbox),
+        sandbox: is_sandbox.then_some(sandbox),
         broker: Some(settings.broker_url),
     })
 }

@@ -48,7 +48,6 @@ impl Settings {
         let gateway = gateway::settings::Settings::load(&mut source, "127.0.0.1:8080");
         let url = |name| store(&data_dir, name);
         source.default_for("SOUK_NOTIFICATION_EMAIL_URL", format!("file://{}", data_dir.join("mail").display()));
-        source.default_for("SOUK_PAYMENT_SANDBOX_URL", url("sandbox"));
         let mut settings = Self {
             process,
             internal_address,
@@ -98,7 +97,7 @@ fn engines(key: &str) -> &'static [&'static str] {
 }
 
 /// Tells at once of an engine that this build lacks, before anything is made or opened.
-fn check_engine(source: &mut Source, key: &str, url: &str) {
+pub(crate) fn check_engine(source: &mut Source, key: &str, url: &str) {
     let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
     let engines = engines(key);
     if !engines.contains(&scheme) {

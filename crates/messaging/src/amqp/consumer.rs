@@ -21,7 +21,7 @@ use super::message::{self, Received};
 use super::publisher::Outgoing;
 use super::topology::{self, short};
 use crate::bus::{Audience, BusError, Deliveries, Delivery, Subscription, Verdict};
-use crate::dead_letters::dead_queue;
+use crate::dead_letters::{self, dead_queue};
 use crate::mailbox::log_dropped;
 
 /// Longest time to declare a queue, and to begin to consume, once connected; longer than changing its bindings may take.
@@ -151,11 +151,17 @@ impl AmqpDeliveries {
                 }
                 Verdict::Retry(why) => {
                     let delay = self.subscription.retry.delays.get(delivery.attempt.saturating_sub(1) as usize);
+                    if delay.is_none() {
+                        dead_letters::tell(&self.subscription.queue, delivery, why);
+                    }
                     let target = delay
                         .map_or_else(|| dead_queue(&self.queue), |delay| topology::retry_queue(&self.queue, *delay));
                     (target, why)
                 }
-                Verdict::Dead(why) => (dead_queue(&self.queue), why),
+                Verdict::Dead(why) => {
+                    dead_letters::tell(&self.subscription.queue, delivery, why);
+                    (dead_queue(&self.queue), why)
+                }
             };
             plan.moved.push(message::moved(received, target, why, now));
             // Once it is there.

@@ -199,6 +199,7 @@ impl Deliveries for MemoryDeliveries {
                     message.available_at = now.plus(*delay);
                 }
                 (Verdict::Retry(why) | Verdict::Dead(why), _) => {
+                    crate::dead_letters::tell(&self.subscription.queue, &delivery, &why);
                     message.fail(delivery.attempt, now, why);
                     message.queue = dead_queue(&self.subscription.queue);
                 }

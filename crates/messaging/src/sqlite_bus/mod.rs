@@ -290,7 +290,7 @@ impl Deliveries for SqliteDeliveries {
         let now = self.shared.clock.now().unix_ms();
         let dead_queue = crate::dead_letters::dead_queue(&self.subscription.queue);
         let dead_letters = self.shared.queue(&dead_queue);
-        let delays = self.subscription.retry.delays.clone();
+        let (group, delays) = (self.subscription.queue.clone(), self.subscription.retry.delays.clone());
         let result = self
             .shared
             .database
@@ -311,13 +311,14 @@ impl Deliveries for SqliteDeliveries {
                         Verdict::Ack => {
                             delete.execute([tag])?;
                         }
-                        Verdict::Retry(why) => match delays.get(attempt as usize - 1) {
-                            Some(wait) => {
-                                delay.execute((tag, attempt, now + wait.as_millis() as i64, why, now))?;
-                            }
-                            None => buried += bury.execute((tag, attempt, &dead_queue, why, now))?,
-                        },
-                        Verdict::Dead(why) => buried += bury.execute((tag, attempt, &dead_queue, why, now))?,
+                        Verdict::Retry(why) if (attempt as usize) <= delays.len() => {
+                            let due = now + delays[attempt as usize - 1].as_millis() as i64;
+                            delay.execute((tag, attempt, due, why, now))?;
+                        }
+                        Verdict::Retry(why) | Verdict::Dead(why) => {
+                            crate::dead_letters::tell(&group, &delivery, &why);
+                            buried += bury.execute((tag, attempt, &dead_queue, why, now))?;
+                        }
                     }
                 }
                 Ok(buried)

@@ -43,6 +43,7 @@ impl EventHandler for Recorder {
         self.progress.notify_one();
         match event.event_type.as_str() {
             "poison" => Err(ConsumeError::Poison("on purpose".to_owned())),
+            "early" if first_time => Err(ConsumeError::Early("on purpose".to_owned())),
             "later" if first_time => Err(ConsumeError::Transient("on purpose".to_owned())),
             _ => Ok(()),
         }
@@ -71,6 +72,26 @@ async fn events_of_one_aggregate_keep_their_order_and_bad_ones_stop_nobody() {
     running.await.unwrap();
     let mut dead = bus.subscribe(subscription("a.dead", &[])).await.unwrap();
     assert_eq!(ids(&next(&mut dead).await), [poison.id]);
+}
+
+#[tokio::test]
+async fn an_event_that_came_too_early_is_used_within_moments_and_not_after_a_retry() {
+    let folder = TempDir::new().unwrap();
+    let bus = sqlite_bus(&folder).await;
+    let mut subscription = subscription("a", &["#"]);
+    // What goes back to the broker is a dead letter at once.
+    subscription.retry.delays.clear();
+    let consumer = Consumer::declare(&bus, subscription).await.unwrap();
+    bus.publish(&[event("early", "1", 2)]).await.unwrap();
+    let (recorder, stop) = (Arc::new(Recorder::default()), CancellationToken::new());
+    let running = tokio::spawn(consumer.run(Arc::clone(&recorder) as Arc<dyn EventHandler>, stop.clone()));
+    assert_eq!(recorder.wait_for(2).await.len(), 2);
+    stop.cancel();
+    running.await.unwrap();
+    let mut dead = bus.subscribe(crate::helpers::subscription("a.dead", &["x"])).await.unwrap();
+    bus.publish(&[event("x", "3", 1)]).await.unwrap();
+    let first = next(&mut dead).await;
+    assert_eq!(first[0].event.as_ref().unwrap().subject, "3", "there is no dead letter before it");
 }
 
 #[tokio::test]

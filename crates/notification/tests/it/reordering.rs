@@ -90,7 +90,7 @@ impl Consumer {
             clock.advance(Duration::from_secs(*pauses.next().unwrap()));
             match handler.handle(&events[index]).await {
                 Ok(()) => {}
-                Err(ConsumeError::Transient(_)) => queue.push_back(index),
+                Err(ConsumeError::Transient(_) | ConsumeError::Early(_)) => queue.push_back(index),
                 Err(ConsumeError::Poison(why)) => panic!("{why}"),
             }
         }

@@ -7,7 +7,7 @@ use service_kit::{BackgroundTask, Platform};
 use sqlite::SqliteUrl;
 
 use super::BootstrapError;
-use super::store::{ENGINES, Place, sqlite_url};
+use super::store::{ENGINES, sqlite_url};
 use crate::adapters::providers::sandbox::SandboxProvider;
 use crate::adapters::providers::sandbox_books::SandboxBooks;
 use crate::adapters::providers::sandbox_books::sqlite::SqliteSandboxBooks;
@@ -25,19 +25,13 @@ type Books = (Arc<dyn SandboxBooks>, Vec<BackgroundTask>);
 
 pub(super) async fn open(
     settings: &Settings,
-    database: &Place,
+    database: Option<&SqliteUrl>,
     platform: &Platform,
 ) -> Result<Provider, BootstrapError> {
     if settings.provider != SandboxProvider::NAME {
         return Err(BootstrapError::UnknownProvider { name: settings.provider.clone() });
     }
-    let url = match (&settings.sandbox_url, database) {
-        (Some(url), _) => url.clone(),
-        (None, Place::File(file)) => SqliteUrl::of(file.path().with_file_name("sandbox.db")).to_string(),
-        // A schema of its own in the same database.
-        #[cfg(feature = "postgres")]
-        (None, Place::Server(url)) => url.clone(),
-    };
+    let url = settings.sandbox_books_url();
     let (books, tasks) = books(&url, database, platform).await?;
     let (clock, ids) = (Arc::clone(&platform.clock), Arc::clone(&platform.ids));
     let provider = Arc::new(SandboxProvider::new(books, clock, ids, settings.sandbox_timing));
@@ -45,7 +39,7 @@ pub(super) async fn open(
 }
 
 #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "other engines connect here"))]
-async fn books(url: &str, database: &Place, platform: &Platform) -> Result<Books, BootstrapError> {
+async fn books(url: &str, database: Option<&SqliteUrl>, platform: &Platform) -> Result<Books, BootstrapError> {
     match scheme(url) {
         Some("sqlite") => {
             // A file needs nothing of the platform.
@@ -58,9 +52,9 @@ async fn books(url: &str, database: &Place, platform: &Platform) -> Result<Books
     }
 }
 
-fn sqlite(url: &str, database: &Place) -> Result<Books, BootstrapError> {
+fn sqlite(url: &str, database: Option<&SqliteUrl>) -> Result<Books, BootstrapError> {
     let file = sqlite_url(SANDBOX_URL, url)?;
-    if matches!(database, Place::File(other) if *other == file) {
+    if database == Some(&file) {
         return Err(BootstrapError::SharedFile);
     }
     let books = SqliteSandboxBooks::open(&file)

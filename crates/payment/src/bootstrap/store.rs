@@ -28,17 +28,11 @@ pub(super) const ENGINES: &str = "sqlite://<file> or postgres://<address>";
 /// Begins to publish the store's events.
 pub(super) type StartRelay = Box<dyn Fn(Arc<dyn EventBus>, CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Where a store is.
-pub(super) enum Place {
-    File(SqliteUrl),
-    #[cfg(feature = "postgres")]
-    Server(String),
-}
-
 /// A store and what it brings with it.
 pub(super) struct Store {
     pub(super) repository: Arc<dyn PaymentRepository>,
-    pub(super) place: Place,
+    /// The file, if it is in one.
+    pub(super) file: Option<SqliteUrl>,
     pub(super) start_relay: StartRelay,
     pub(super) check: HealthCheck,
     pub(super) tasks: Vec<BackgroundTask>,
@@ -87,7 +81,7 @@ fn sqlite(url: &str) -> Result<Store, BootstrapError> {
     let (outbox, pinged) = (repository.outbox().clone(), repository.clone());
     Ok(Store {
         repository: Arc::new(repository),
-        place: Place::File(file),
+        file: Some(file),
         start_relay: Box::new(move |bus, stop| Box::pin(relay::run(outbox.clone(), bus, stop))),
         check: HealthCheck::critical("database", move || {
             let store = pinged.clone();
@@ -107,7 +101,7 @@ async fn postgres(url: &str, platform: &Platform) -> Result<Store, BootstrapErro
     let (relayed, database) = (repository.clone(), repository.database().clone());
     Ok(Store {
         repository: Arc::new(repository),
-        place: Place::Server(url.to_owned()),
+        file: None,
         start_relay: Box::new(move |bus, stop| Box::pin(relay::run(relayed.outbox(), bus, stop))),
         check: HealthCheck::critical("database", move || {
             let database = database.clone();

@@ -11,7 +11,7 @@ use service_kit::settings::Source;
 
 use crate::UsageError;
 use crate::cli::UpOptions;
-use crate::settings::DEFAULT_DATA_DIR;
+use crate::settings::{DEFAULT_DATA_DIR, check_engine};
 
 /// A service: its name, its gRPC and internal port by default, and whom it calls.
 struct Role {
@@ -85,17 +85,20 @@ impl Plan {
         if let Some(port) = options.internal_port {
             source.override_with("SOUK_INTERNAL_ADDR", format!("127.0.0.1:{port}"));
         }
-        check_engines(&source.values(), options.instances)?;
+        let given = source.values();
+        check_engines(&given, options.instances)?;
+        for key in ENGINES {
+            check_engine(&mut source, key, &given[key]);
+        }
         let data_dir: PathBuf = source.or("SOUK_DATA_DIR", DEFAULT_DATA_DIR, "folder of what is in no engine");
         let process = ProcessSettings::load(&mut source, Environment::Development);
         let any_port = |port: u16| if options.free_ports { 0 } else { port };
         let internal = loopback(&mut source, "SOUK_INTERNAL_ADDR", any_port(9090), "health of all processes");
         let _: String = source.required("SOUK_BROKER_URL", "the event bus");
-        let given =
+        let secret =
             source.secret("SOUK_SERVICE_SECRET", "signs the calls between services; made for this run when not set");
-        let secret = given.unwrap_or_else(|| SecretString::from(format!("{0}{0}", uuid::Uuid::new_v4())));
+        let secret = secret.unwrap_or_else(|| SecretString::from(format!("{0}{0}", uuid::Uuid::new_v4())));
         source.default_for("SOUK_NOTIFICATION_EMAIL_URL", format!("file://{}", data_dir.join("mail").display()));
-        source.default_for("SOUK_PAYMENT_SANDBOX_URL", format!("sqlite://{}", data_dir.join("sandbox.db").display()));
         let mut gateway =
             gateway::settings::Settings::load(&mut source, &format!("127.0.0.1:{}", any_port(8080))).address;
         if let Some(host) = options.host {

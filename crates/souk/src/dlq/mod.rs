@@ -23,6 +23,15 @@ fn groups() -> Vec<String> {
     groups.into_iter().flatten().map(|group| (*group).to_owned()).collect()
 }
 
+/// A group by its name; a mistyped one would look as if all were well with it.
+fn group(text: &str) -> Result<String, String> {
+    let groups = groups();
+    if groups.iter().any(|group| group == text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("there is no such consumer group; there are {}", groups.join(", ")))
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {
     /// List the queues and their dead letters, those given up first at the front
@@ -40,7 +49,7 @@ pub(crate) struct ListOptions {
     #[command(flatten)]
     places: Places,
     /// The queue of one consumer group alone
-    #[arg(long)]
+    #[arg(long, value_parser = group)]
     queue: Option<String>,
     /// Most letters of each queue
     #[arg(long, default_value_t = 100)]
@@ -87,7 +96,7 @@ struct Selection {
     /// Letters, as `souk dlq list` names them
     ids: Vec<String>,
     /// All letters of this consumer group's queue
-    #[arg(long)]
+    #[arg(long, value_parser = group)]
     queue: Option<String>,
     /// All letters of all queues
     #[arg(long)]

@@ -10,7 +10,7 @@ use crate::application::record_order_event::{OrderEvent, RecordOrderEvent, Recor
 
 pub(super) async fn handle(use_case: &RecordOrderEvent, event: &Event) -> Result<(), ConsumeError> {
     use_case.run(decode(event)?).await.map_err(|error| match &error {
-        RecordOrderEventError::OutOfOrder { .. } => ConsumeError::Transient(error.to_string()),
+        RecordOrderEventError::OutOfOrder { .. } => ConsumeError::Early(error.to_string()),
         RecordOrderEventError::Store(cause) => consume_error(cause, error_chain(&error)),
     })
 }
