@@ -26,7 +26,7 @@ async fn every_reason_reaches_the_caller_with_its_status_and_type() {
         assert_eq!(problem["detail"], detail);
         let told = if *reason == Reason::Internal { Value::Null } else { json!(ORDER) };
         assert_eq!(problem["order_id"], told);
-        let waits = matches!(reason.http_status(), 429 | 503) || *reason == Reason::OrderInProgress;
+        let waits = matches!(reason.http_status(), 429 | 503 | 504) || *reason == Reason::OrderInProgress;
         assert_eq!(headers.contains_key("retry-after"), waits, "{reason:?}");
         assert_eq!(headers.contains_key("www-authenticate"), reason.http_status() == 401, "{reason:?}");
         assert_eq!(headers["cache-control"], "no-store");
