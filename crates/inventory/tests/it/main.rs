@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod contract;
+mod contract_loss;
 mod contract_races;
 mod events;
 mod grpc;
