@@ -15,6 +15,8 @@ mod recovery;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
+mod redis_audit;
+#[cfg(feature = "redis")]
 mod redis_loss;
 #[cfg(feature = "redis")]
 mod redis_outage;

@@ -55,7 +55,7 @@ impl Prefix {
         Client::open(self.server.as_str()).unwrap().get_connection().unwrap()
     }
 
-    fn command(&self, words: &[&str]) {
+    pub(crate) fn command(&self, words: &[&str]) {
         let mut command = cmd(words[0]);
         let _: redis::Value = command.arg(&words[1..]).query(&mut self.connection()).unwrap();
     }
