@@ -107,6 +107,9 @@ pub trait ReservationRepository: Send + Sync {
     ///
     /// Where the change says so, what is missing is first booked as found ([`crate::domain::stock::cover`]): as an entry of the
     /// ledger of the kind `counted` whose reason begins with `uncovered: order` and names it, in the log, and in a metric.
+    ///
+    /// What is given back of a product that is not in the catalogue is told to the log, and nothing else: no entry of the
+    /// ledger, and no product comes of it.
     async fn apply(
         &self,
         order_id: OrderId,

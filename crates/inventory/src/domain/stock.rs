@@ -131,6 +131,15 @@ impl MovementKind {
 }
 
 impl StockEffect {
+    /// Whether it only gives units back: the end of a promise or of a sale. Such an effect passes over what is not in the
+    /// catalogue (any more), as there is no shelf to put it on: an order ends whatever became of the product.
+    pub const fn gives_back(self) -> bool {
+        match self {
+            Self::Unreserve | Self::Return => true,
+            Self::Reserve | Self::Commit | Self::Sell => false,
+        }
+    }
+
     /// How units on hand change, as an entry of the ledger; `None` where none moves.
     pub fn movement(self, line: &Line) -> Option<(MovementKind, i64)> {
         let units = i64::from(line.quantity.get());
@@ -171,7 +180,8 @@ pub struct ShelfLine {
     pub stock: Option<Stock>,
 }
 
-/// Applies an effect to the stock of every line, or to none.
+/// Applies an effect to the stock of every line, or to none. A line without stock that passes is one whose units are given
+/// back ([`StockEffect::gives_back`]): neither counters nor ledger know of them then.
 ///
 /// # Errors
 /// [`EffectError`]; `shelf` is then not to be saved.
@@ -182,6 +192,7 @@ pub fn apply(effect: StockEffect, shelf: &mut [ShelfLine]) -> Result<(), EffectE
     for ShelfLine { line, stock } in shelf {
         let units = u64::from(line.quantity.get());
         let changed = match (effect, stock.as_mut()) {
+            (effect, None) if effect.gives_back() => Ok(()),
             (_, None) => Err(StockMismatch),
             (StockEffect::Reserve | StockEffect::Sell | StockEffect::Unreserve, Some(stock)) => stock.unreserve(units),
             (StockEffect::Commit, Some(stock)) => stock.ship(units),
@@ -277,6 +288,18 @@ mod tests {
             assert_eq!(apply(effect, &mut shelf), Err(EffectError::Mismatch("A".parse().unwrap())), "{effect:?}");
         }
         assert_eq!(Stock::from_stored(1, 2), Err(StockMismatch));
+    }
+
+    #[test]
+    fn what_is_given_back_of_an_unknown_product_does_not_keep_the_rest_from_their_shelves() {
+        for (effect, after) in [(StockEffect::Unreserve, (5, 1)), (StockEffect::Return, (7, 3))] {
+            let mut shelf = [shelf_line("GONE", 2, None), shelf_line("A", 2, Some((5, 3)))];
+            apply(effect, &mut shelf).unwrap();
+            let after = [None, Some(Stock::from_stored(after.0, after.1).unwrap())];
+            assert_eq!(shelf.map(|line| line.stock), after, "{effect:?}");
+        }
+        let mut unknown = [shelf_line("GONE", 2, None)];
+        assert_eq!(apply(StockEffect::Commit, &mut unknown), Err(EffectError::Mismatch("GONE".parse().unwrap())));
     }
 
     #[test]

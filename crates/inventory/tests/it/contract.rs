@@ -9,7 +9,6 @@ use contracts::{Money, Quantity, Sku, Timestamp};
 use inventory::adapters::persistence::memory::InMemoryStore;
 use inventory::adapters::persistence::sqlite::SqliteStore;
 use inventory::application::ports::{CatalogueRepository, ChangeError, ProductQuery, ReservationRepository};
-use inventory::domain::claim::Claim;
 use inventory::domain::error::{CatalogueError, ReservationError};
 use inventory::domain::lines::{Line, Lines};
 use inventory::domain::product::{Product, ProductChange, ProductChanges, ProductCommand, ProductDetails};
@@ -18,6 +17,10 @@ use inventory::domain::stock::Shortage;
 use inventory::domain::values::{Count, Description, ImageUrl, Price, ProductName, Tag, Tags};
 use tempfile::TempDir;
 
+use crate::contract_loss::{
+    what_is_given_back_of_an_unknown_product_ends_the_order_all_the_same,
+    what_was_forgotten_is_restored_and_what_is_missing_is_booked_as_found,
+};
 use crate::contract_races::{
     of_concurrent_changes_of_one_product_none_is_lost, of_concurrent_holds_as_many_succeed_as_there_is_stock_for,
     of_concurrent_products_with_one_sku_one_is_added, of_concurrent_sweepers_each_hold_is_released_by_one,
@@ -98,6 +101,7 @@ macro_rules! every_case {
                 holds_run_out_on_their_millisecond_oldest_first,
                 of_concurrent_sweepers_each_hold_is_released_by_one,
                 what_was_forgotten_is_restored_and_what_is_missing_is_booked_as_found,
+                what_is_given_back_of_an_unknown_product_ends_the_order_all_the_same,
             ];)*
         }
     };
@@ -412,36 +416,4 @@ async fn repeating_a_command_changes_nothing(stores: Stores) {
         assert!(matches!(late, Err(ReservationError::Closed { .. })), "{late:?}");
         assert_eq!(stores.stock("A").await, (9, 0));
     }
-}
-
-async fn what_was_forgotten_is_restored_and_what_is_missing_is_booked_as_found(stores: Stores) {
-    stores.add("A", "A", 5, &[]).await;
-    stores.add("B", "B", 5, &[]).await;
-    let restore = |claim, items: &[(&str, u32)], cover| ReservationCommand::Restore {
-        claim,
-        lines: crate::helpers::lines(items),
-        cover,
-    };
-    let pinned = stores.ask(1, restore(Claim::Promised, &[("A", 2)], false)).await.unwrap();
-    assert_eq!(pinned.status(), Status::Pinned);
-    let sold = stores.ask(2, restore(Claim::Sold, &[("A", 1), ("B", 1)], false)).await.unwrap();
-    assert_eq!(sold.status(), Status::Committed);
-    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((4, 2), (4, 0)));
-    for claim in [Claim::Promised, Claim::Sold] {
-        let short = stores.ask(3, restore(claim, &[("B", 1), ("A", 3)], false)).await;
-        assert!(matches!(short, Err(ReservationError::OutOfStock { .. })), "{short:?}");
-    }
-    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((4, 2), (4, 0)), "all or nothing");
-    // What is promised stays promised: only what is free is taken, and the rest is booked as found.
-    let covered = stores.ask(3, restore(Claim::Sold, &[("B", 1), ("A", 3)], true)).await.unwrap();
-    assert_eq!(covered.status(), Status::Committed);
-    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((2, 2), (3, 0)));
-    let unknown = stores.ask(4, restore(Claim::Sold, &[("GONE", 1)], true)).await.unwrap();
-    assert_eq!(unknown.status(), Status::Committed);
-    assert_eq!(stores.catalogue.find(sku("GONE")).await.unwrap(), None, "nothing half made comes of it");
-    let free = stores.ask(1, restore(Claim::Free, &[("A", 2)], false)).await.unwrap();
-    assert_eq!(free.status(), Status::Released(ReleaseCause::Verdict));
-    let returned = stores.ask(2, restore(Claim::Free, &[("A", 1), ("B", 1)], false)).await.unwrap();
-    assert_eq!(returned.status(), Status::Returned);
-    assert_eq!((stores.stock("A").await, stores.stock("B").await), ((3, 0), (4, 0)));
 }

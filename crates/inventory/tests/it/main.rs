@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod contract;
+mod contract_loss;
 mod contract_races;
 mod events;
 mod grpc;
@@ -13,6 +14,8 @@ mod orders_stub;
 mod recovery;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod redis_audit;
 #[cfg(feature = "redis")]
 mod redis_loss;
 #[cfg(feature = "redis")]

@@ -8,7 +8,9 @@ use contracts::ids::UuidV7Generator;
 use contracts::money::Currency;
 use contracts::{Money, Quantity, Sku};
 use inventory::adapters::persistence::redis::{RedisStore, RedisUrl};
-use inventory::application::ports::{CatalogueRepository as _, RepositoryError, ReservationRepository as _};
+use inventory::application::ports::{
+    CatalogueRepository as _, ChangeError, RepositoryError, ReservationRepository as _,
+};
 use inventory::domain::lines::{Line, Lines};
 use inventory::domain::product::{Product, ProductCommand, ProductDetails};
 use inventory::domain::reservation::{ReservationCommand, Status};
@@ -53,7 +55,7 @@ impl Prefix {
         Client::open(self.server.as_str()).unwrap().get_connection().unwrap()
     }
 
-    fn command(&self, words: &[&str]) {
+    pub(crate) fn command(&self, words: &[&str]) {
         let mut command = cmd(words[0]);
         let _: redis::Value = command.arg(&words[1..]).query(&mut self.connection()).unwrap();
     }
@@ -201,6 +203,38 @@ async fn damage_is_told_apart_from_absence_and_does_not_keep_others_from_running
         let found = store.catalogue.find(sku(damaged)).await;
         assert!(matches!(found, Err(RepositoryError::Corrupt { .. })), "{found:?}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_REDIS_URL"]
+async fn orders_of_a_product_that_was_lost_end_and_leave_no_trace_of_it() {
+    let prefix = Prefix::new();
+    let store = prefix.open();
+    busy(&store).await;
+    prefix.command(&["DEL", &prefix.key("product:A")]);
+    let ledger = |sku: &str| {
+        let entries: Vec<(String, Vec<String>)> =
+            cmd("XRANGE").arg(prefix.key("movements")).arg("-").arg("+").query(&mut prefix.connection()).unwrap();
+        entries.into_iter().filter(|(_, fields)| fields.contains(&sku.to_owned())).count()
+    };
+    let (of_lost, of_known) = (ledger("A"), ledger("B"));
+    // 1 is held, 2 pinned, 3 committed.
+    assert_eq!(store.reservations.release_expired(START.plus(Duration::from_mins(2)), 10).await.unwrap(), 1);
+    for (n, end) in [(2, ReservationCommand::Release), (3, ReservationCommand::Return)] {
+        let ended = store.reservations.apply(order(n), end, START).await.unwrap();
+        assert!(matches!(ended.status(), Status::Released(_) | Status::Returned), "{ended:?}");
+    }
+    assert_eq!(stock(&store, "B").await, (20, 0));
+    assert_eq!(store.catalogue.find(sku("A")).await.unwrap(), None);
+    assert_eq!((ledger("A"), ledger("B")), (of_lost, of_known + 1));
+
+    // One that is there without its counters is damaged, not lost.
+    store.reservations.apply(order(6), hold(&[("B", 1)]), START).await.unwrap();
+    prefix.command(&["HDEL", &prefix.key("product:B"), "on_hand", "reserved"]);
+    let refused = store.reservations.apply(order(6), ReservationCommand::Release, START).await;
+    let Err(ChangeError::Store(RepositoryError::Corrupt { table: "stock", .. })) = refused else {
+        panic!("{refused:?}");
+    };
 }
 
 #[tokio::test]

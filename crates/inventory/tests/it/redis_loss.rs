@@ -214,6 +214,12 @@ async fn a_redis_that_lost_everything_gets_its_sales_from_orders_and_its_goods_f
     shop.fall_back_to(TempDir::new().unwrap()).await;
     assert_eq!(shop.status(1).await, Some(ReservationStatus::Committed));
     assert_eq!(shop.status(2).await, None, "there is nothing that could be promised");
+    // Who does not wait for the goods gets the money back: the order ends without a human.
+    shop.world.service("orders").commit(commit_bought(order(3), &[("A", 1)])).await.unwrap();
+    shop.world.service("orders").r#return(take_back(order(3))).await.unwrap();
+    assert_eq!(shop.status(3).await, Some(ReservationStatus::Returned));
+    let findings = shop.store.audit.audit().await.unwrap();
+    assert!(findings.is_clean(), "{findings:?}");
     // Seven are on the shelf: someone counts them.
     shop.world.service("souk").create_product(new_product("A", 7)).await.unwrap();
     shop.world.service("orders").commit(commit_bought(order(2), &[("A", 2)])).await.unwrap();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::Reason;
+use contracts::audit::Span;
 use contracts::grpc::inventory as pb;
 use rusqlite::Connection;
 
@@ -120,6 +121,31 @@ async fn a_damaged_row_is_our_fault_and_tells_nothing_of_itself() {
     assert_eq!(reason(damaged), Reason::Internal);
     let product = orders.get_product(pb::GetProductRequest { sku: "TEA-1".to_owned() }).await;
     assert_eq!(reason(product), Reason::Internal);
+}
+
+#[tokio::test]
+async fn an_audit_is_told_of_a_damaged_reservation_and_of_everything_else() {
+    let (world, _) = World::at_rest().await;
+    world.add_product("TEA-1", 10).await;
+    let mut orders = world.service("orders");
+    for n in 1..=5 {
+        orders.hold(hold(order(n), &[("TEA-1", 1)], TTL)).await.unwrap();
+    }
+    let connection = Connection::open(world.database()).unwrap();
+    let damage = "UPDATE reservations SET lines = ?2 WHERE order_id = ?1";
+    for (n, lines) in [(1, "secret"), (2, "[{}]"), (4, "[1, \"x\"]")] {
+        connection.execute(damage, (order(n).to_string(), lines)).unwrap();
+    }
+    let misnamed = "UPDATE reservations SET order_id = 'a' WHERE order_id = ?1";
+    connection.execute(misnamed, [order(5).to_string()]).unwrap();
+    let audit = inventory::bootstrap::audit(&format!("sqlite://{}", world.database().display())).unwrap();
+    let page = audit.list_reservations(Span::ALL, 10).await.unwrap();
+    let statuses: Vec<_> = page.items.iter().map(|facts| (facts.order_id, facts.status.as_str())).collect();
+    let expected = [(1, "damaged"), (2, "damaged"), (3, "held"), (4, "damaged")].map(|(n, status)| (order(n), status));
+    assert_eq!((statuses, page.complete_to), (expected.to_vec(), Span::ALL.until));
+    let suspects = audit.list_suspect_stock().await.unwrap();
+    let told: Vec<_> = suspects.iter().map(|stock| (stock.sku.as_str(), stock.counted, stock.promised)).collect();
+    assert_eq!(told, [("TEA-1", Some((10, 5)), 2)], "what the damaged have is not known");
 }
 
 #[tokio::test]

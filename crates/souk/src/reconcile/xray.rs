@@ -73,6 +73,9 @@ pub fn say(case: &Case, key: Option<&str>) -> Vec<Says> {
     says.push(Says {
         store: "inventory",
         what: case.reservation.as_ref().map_or_else(nothing, |one| {
+            if one.is_damaged() {
+                return "damaged: what is stored makes no sense".to_owned();
+            }
             let until = one.expires_at.map_or_else(String::new, |at| format!(" until {at}"));
             format!("{}{until}: {}, changed {}", one.status, lines(&one.lines), one.updated_at)
         }),

@@ -134,6 +134,7 @@ async fn a_souk_that_runs_or_has_stopped_agrees_with_itself_and_what_is_planted_
         ("provider-differs", "sandbox", "DELETE FROM refunds"),
         ("provider-differs", "sandbox", "UPDATE charges SET outcome = 'captured', decline_reason = NULL"),
         ("confirmed-without-goods", "inventory", "UPDATE reservations SET status = 'pinned' WHERE status = 'committed'"),
+        ("reservation-damaged", "inventory", "UPDATE reservations SET lines = 'x' WHERE status = 'committed'"),
         ("goods-differ", "inventory", "UPDATE reservations SET lines = replace(lines, 'TEA-MINT-100', 'LAMP-MOSAIC-05')"),
         ("goods-held", "inventory", "UPDATE reservations SET status = 'pinned', release_cause = NULL WHERE status = 'released'"),
         ("goods-not-returned", "inventory", "UPDATE reservations SET status = 'committed' WHERE status = 'returned'"),

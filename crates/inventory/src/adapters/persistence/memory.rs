@@ -209,6 +209,10 @@ impl Kept {
                 self.ledger.push((found.sku, MovementKind::Counted, found.units as i64));
             }
             for ShelfLine { line, stock } in shelf {
+                if stock.is_none() {
+                    uncovered::report_shelfless(order_id, &line);
+                    continue;
+                }
                 if let Some((kind, quantity)) = effect.movement(&line) {
                     self.ledger.push((line.sku.clone(), kind, quantity));
                 }

@@ -5,6 +5,7 @@ use contracts::ids::OrderId;
 use contracts::money::Currency;
 use contracts::{Money, Quantity, Sku, Timestamp};
 
+use crate::application::audit::ReservationFacts;
 use crate::domain::lines::Line;
 use crate::domain::product::{Product, ProductDetails};
 use crate::domain::reservation::{ReleaseCause, Reservation, Status};
@@ -93,6 +94,37 @@ impl ReservationRow {
             .map(|LineData { sku, quantity }| Some(Line { sku, quantity: Quantity::try_from(quantity).ok()? }))
             .collect::<Option<Vec<_>>>()?;
         Some(Reservation::from_stored(order_id, lines, status, u64::try_from(self.version).ok()?))
+    }
+}
+
+/// Whose reservation is kept under this name; `None`, and a line in the log, when it is no order id as it is written.
+pub(super) fn order_named(name: &str) -> Option<OrderId> {
+    let order_id = name.parse().ok().filter(|order_id: &OrderId| order_id.to_string() == name);
+    if order_id.is_none() {
+        tracing::warn!(name, "a reservation is kept under what is no order id");
+    }
+    order_id
+}
+
+/// What an audit is told of a reservation, from its status, its lines (JSON), the end of its hold and its last change.
+/// [`ReservationFacts::damaged`] when they make no sense, each by itself: whether they fit each other, others judge.
+pub(super) fn reservation_facts(
+    order_id: OrderId,
+    status: &str,
+    lines: &str,
+    expires_at: Option<i64>,
+    updated_at: i64,
+) -> ReservationFacts {
+    let known = matches!(status, "held" | "pinned" | "committed" | "released" | "returned");
+    match serde_json::from_str::<Vec<LineData>>(lines) {
+        Ok(lines) if known => ReservationFacts {
+            order_id,
+            status: status.to_owned(),
+            lines: lines.into_iter().map(|line| (line.sku.to_string(), line.quantity)).collect(),
+            expires_at: expires_at.map(Timestamp::from_unix_ms),
+            updated_at: Timestamp::from_unix_ms(updated_at),
+        },
+        _ => ReservationFacts::damaged(order_id),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use inventory::application::audit::StockFacts;
+use inventory::application::audit::{ReservationFacts, StockFacts};
 
 use super::{finding, is_kept, is_refused, standing};
 use crate::reconcile::case::Case;
@@ -17,10 +17,18 @@ fn has_status(case: &Case, statuses: &[&str]) -> bool {
     case.reservation.as_ref().is_some_and(|reservation| statuses.contains(&reservation.status.as_str()))
 }
 
+/// What inventory has of an order can be read. Not so with time: it is told whoever works on the order.
+pub(super) fn reservation_makes_sense(case: &Case) -> Option<Finding> {
+    case.reservation.as_ref().filter(|reservation| reservation.is_damaged())?;
+    let what = format!("{}, and what is stored of its reservation makes no sense", standing(case));
+    let next = "if the order is confirmed, count the shelf before shipping; restore inventory's store from a backup, and report it";
+    Some(finding("reservation-damaged", Severity::Critical, case, what, next))
+}
+
 /// A confirmed order has its goods.
 pub(super) fn confirmed_has_its_goods(case: &Case) -> Option<Finding> {
     let order = case.order.as_ref().filter(|order| is_kept(order))?;
-    if has_status(case, &["committed"]) {
+    if has_status(case, &["committed", ReservationFacts::DAMAGED]) {
         return None;
     }
     let what = format!("the order is {}, {}", order.status, reservation_stands(case));

@@ -66,10 +66,12 @@ const SETTLED: &[Check] = &[
 
 /// Everything that does not add up in one order.
 pub fn of_order(case: &Case, limits: &Limits) -> Vec<Finding> {
-    let mut found: Vec<Finding> = [progress::saga_moves_on(case, limits), progress::payment_moves_on(case, limits)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let always = [
+        progress::saga_moves_on(case, limits),
+        progress::payment_moves_on(case, limits),
+        goods::reservation_makes_sense(case),
+    ];
+    let mut found: Vec<Finding> = always.into_iter().flatten().collect();
     if !case.is_in_progress(limits) {
         found.extend(SETTLED.iter().filter_map(|check| check(case)));
     }
@@ -103,6 +105,6 @@ fn standing(case: &Case) -> String {
 
 fn finding(code: &'static str, severity: Severity, case: &Case, what: String, next: &'static str) -> Finding {
     let since = case.order.as_ref().map(|order| order.updated_at).or(case.payment.as_ref().map(|one| one.updated_at));
-    let since = since.or(case.reservation.as_ref().map(|one| one.updated_at));
+    let since = since.or(case.reservation.as_ref().filter(|one| !one.is_damaged()).map(|one| one.updated_at));
     Finding { code, severity, subject: Subject::order(case.order_id), what, since, next }
 }

@@ -183,6 +183,19 @@ fn what_is_planted_in_one_order_is_found_once() {
         ("provider-differs", || Case::unknown(order_id(), true), |c| c.charge = confirmed().charge),
         ("confirmed-without-goods", confirmed, |c| c.reservation = None),
         ("confirmed-without-goods", confirmed, |c| c.reservation.as_mut().unwrap().status = "pinned".to_owned()),
+        ("reservation-damaged", confirmed, |c| c.reservation = Some(ReservationFacts::damaged(order_id()))),
+        ("reservation-damaged", cancelled, |c| c.reservation = Some(ReservationFacts::damaged(order_id()))),
+        ("reservation-damaged", confirmed, |c| {
+            c.reservation = Some(ReservationFacts::damaged(order_id()));
+            order(c).saga = Some(SagaFacts { state: "releasing".to_owned(), attempts: 1, due_at: Some(ago(0)) });
+        }),
+        (
+            "reservation-damaged",
+            || Case::unknown(order_id(), true),
+            |c| {
+                c.reservation = Some(ReservationFacts::damaged(order_id()));
+            },
+        ),
         ("goods-differ", confirmed, |c| c.reservation.as_mut().unwrap().lines[0].1 = 1),
         ("goods-held", cancelled, |c| c.reservation.as_mut().unwrap().status = "pinned".to_owned()),
         ("goods-held", || Case::unknown(order_id(), true), |c| c.reservation = confirmed().reservation),

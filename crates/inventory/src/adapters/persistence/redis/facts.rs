@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use contracts::Event;
 use contracts::audit::{Backlog, Page, Span};
-use contracts::event_data::LineData;
 use contracts::ids::{OrderId, UuidV7Generator};
-use contracts::{Event, Timestamp};
 use redis::cmd;
 
 use super::audit::{Disagreement, RedisAudit};
@@ -15,6 +14,7 @@ use super::failure::Failure;
 use super::journal::Journal;
 use super::keys::Keys;
 use super::{OpenError, RedisUrl};
+use crate::adapters::persistence::rows::{order_named, reservation_facts};
 use crate::application::audit::{InventoryAudit, ReservationFacts, StockFacts};
 use crate::application::ports::RepositoryError;
 
@@ -42,21 +42,38 @@ impl RedisInventoryAudit {
         Ok(Self { stock: RedisAudit::new(journal.clone()), journal })
     }
 
-    async fn reservations(&self, span: Span, limit: usize) -> Result<Vec<ReservationFacts>, Failure> {
+    /// The page is full with `limit` reservations or fewer: some may have been passed over.
+    async fn reservations(&self, span: Span, limit: usize) -> Result<Page<ReservationFacts>, Failure> {
         let limit = limit.min(STEP);
-        let after = if span.after.is_nil() { "-".to_owned() } else { format!("({}", span.after) };
-        let command = cmd("ZRANGEBYLEX")
-            .arg(self.journal.keys.orders())
-            .arg(after)
-            .arg(format!("[{}", span.until))
-            .arg("LIMIT")
-            .arg(0)
-            .arg(limit)
-            .to_owned();
-        let orders: Vec<String> = self.journal.connection.command(&command).await?;
-        let keys: Vec<String> = orders.iter().map(|order| self.journal.keys.reservation_named(order)).collect();
+        let mut after = if span.after.is_nil() { "-".to_owned() } else { format!("({}", span.after) };
+        loop {
+            let command = cmd("ZRANGEBYLEX")
+                .arg(self.journal.keys.orders())
+                .arg(&after)
+                .arg(format!("[{}", span.until))
+                .arg("LIMIT")
+                .arg(0)
+                .arg(limit)
+                .to_owned();
+            let names: Vec<String> = self.journal.connection.command(&command).await?;
+            let last = names.last().filter(|_| names.len() >= limit).cloned();
+            let items = self.stored(names).await?;
+            match (last, items.last()) {
+                (None, _) => return Ok(Page { items, complete_to: span.until }),
+                (Some(_), Some(end)) => return Ok(Page { complete_to: end.order_id.as_uuid(), items }),
+                (Some(last), None) => after = format!("({last}"),
+            }
+        }
+    }
+
+    async fn stored(&self, names: Vec<String>) -> Result<Vec<ReservationFacts>, Failure> {
+        let orders: Vec<OrderId> = names.iter().filter_map(|name| order_named(name)).collect();
+        let keys: Vec<String> = orders.iter().map(|order_id| self.journal.keys.reservation(*order_id)).collect();
         let rows = self.stock.fields_of(&keys, &["status", "lines", "expires_at", "updated_at"]).await?;
-        orders.iter().zip(rows).map(|(order, row)| facts_of(order, row)).collect()
+        let facts = |(order_id, row): (OrderId, Vec<_>)| {
+            facts_of(order_id, &row).unwrap_or_else(|| ReservationFacts::damaged(order_id))
+        };
+        Ok(orders.into_iter().zip(rows).map(facts).collect())
     }
 
     async fn unpublished(&self) -> Result<Backlog, Failure> {
@@ -68,20 +85,14 @@ impl RedisInventoryAudit {
     }
 }
 
-/// A row of `HMGET`: status, lines, end of the hold, last change.
-fn facts_of(order: &str, row: Vec<Option<String>>) -> Result<ReservationFacts, Failure> {
-    let corrupt = || Failure::corrupt("reservations", order);
-    let [Some(status), Some(lines), expires_at, Some(updated_at)] = row.as_slice() else { return Err(corrupt()) };
-    let order_id: OrderId = order.parse().map_err(|_| corrupt())?;
-    let lines: Vec<LineData> = serde_json::from_str(lines).map_err(|_| corrupt())?;
-    let moment = |text: &str| text.parse().map(Timestamp::from_unix_ms).map_err(|_| corrupt());
-    Ok(ReservationFacts {
-        order_id,
-        status: status.clone(),
-        lines: lines.into_iter().map(|line| (line.sku.to_string(), line.quantity)).collect(),
-        expires_at: expires_at.as_deref().filter(|text| !text.is_empty()).map(moment).transpose()?,
-        updated_at: moment(updated_at)?,
-    })
+/// A row of `HMGET`: status, lines, end of the hold, last change. `None` when it makes no sense.
+fn facts_of(order_id: OrderId, row: &[Option<String>]) -> Option<ReservationFacts> {
+    let [Some(status), Some(lines), expires_at, Some(updated_at)] = row else { return None };
+    let expires_at = match expires_at.as_deref() {
+        None | Some("") => None,
+        Some(moment) => Some(moment.parse().ok()?),
+    };
+    Some(reservation_facts(order_id, status, lines, expires_at, updated_at.parse().ok()?))
 }
 
 impl From<Disagreement> for StockFacts {
@@ -94,8 +105,7 @@ impl From<Disagreement> for StockFacts {
 #[async_trait]
 impl InventoryAudit for RedisInventoryAudit {
     async fn list_reservations(&self, span: Span, limit: usize) -> Result<Page<ReservationFacts>, RepositoryError> {
-        let found = self.reservations(span, limit).await?;
-        Ok(Page::of(found, span, limit.min(STEP), |one| one.order_id.as_uuid()))
+        Ok(self.reservations(span, limit).await?)
     }
 
     async fn list_suspect_stock(&self) -> Result<Vec<StockFacts>, RepositoryError> {

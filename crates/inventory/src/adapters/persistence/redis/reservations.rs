@@ -99,7 +99,8 @@ impl RedisReservations {
             }
             None => script.arg("").arg("").arg(""),
         };
-        script.arg(keys.channel()).arg(if change.cover { "1" } else { "" }).arg(uncovered::reason(order_id));
+        script.arg(keys.channel()).arg(flag(change.cover)).arg(uncovered::reason(order_id));
+        script.arg(flag(change.effect.is_some_and(StockEffect::gives_back)));
         for line in moved {
             let Some(effect) = change.effect else { break };
             let (on_hand, reserved) = difference(effect, line)?;
@@ -111,9 +112,11 @@ impl RedisReservations {
         let said: Option<String> = answer.next().and_then(|said| from_redis_value(said).ok());
         match (said.as_deref(), answer.next()) {
             (Some("saved"), found) => {
-                let found: Vec<u64> = found.and_then(|found| from_redis_value(found).ok()).unwrap_or_default();
-                for (line, units) in moved.iter().zip(found).filter(|(_, units)| *units > 0) {
+                for (line, units) in moved.iter().zip(counts(found)).filter(|(_, units)| *units > 0) {
                     uncovered::report(order_id, line.sku.as_str(), units);
+                }
+                for (line, _) in moved.iter().zip(counts(answer.next())).filter(|(_, passed)| *passed > 0) {
+                    uncovered::report_shelfless(order_id, line);
                 }
                 if change.event.is_some() {
                     self.journal.appended.notify_one();
@@ -213,6 +216,14 @@ fn decode(order_id: OrderId, mut fields: Fields) -> Result<At<Reservation>, Fail
     decode().ok_or_else(|| Failure::corrupt("reservations", order_id))
 }
 
+const fn flag(set: bool) -> &'static str {
+    if set { "1" } else { "" }
+}
+
+fn counts(answer: Option<Value>) -> Vec<u64> {
+    answer.and_then(|counts| from_redis_value(counts).ok()).unwrap_or_default()
+}
+
 /// How an effect moves on hand and reserved: what the domain does to a stock on which it can do everything.
 fn difference(effect: StockEffect, line: &Line) -> Result<(i64, i64), Failure> {
     let units = u64::from(line.quantity.get());
@@ -243,7 +254,12 @@ fn refuse(reservation: &Reservation, change: Change, stocks: &[String]) -> Resul
     stock::apply(effect, &mut shelf).map_err(|error| match error {
         EffectError::Short(missing) => ChangeError::Refused(ReservationError::OutOfStock { order_id, missing }),
         EffectError::Mismatch(sku) => Failure::corrupt("stock", sku).into(),
-    })
+    })?;
+    // The script passes over unknown products where the domain does: this one is there, and has no counters.
+    match shelf.iter().find(|line| line.stock.is_none()) {
+        Some(damaged) => Err(Failure::corrupt("stock", &damaged.line.sku).into()),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

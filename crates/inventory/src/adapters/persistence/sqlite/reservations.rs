@@ -167,9 +167,11 @@ fn move_stock(
         EffectError::Mismatch(sku) => Failure::corrupt("stock", sku),
     })?;
     for ShelfLine { line, stock } in &shelf {
-        if let Some(stock) = stock {
-            save_stock(connection, line.sku.as_str(), *stock)?;
-        }
+        let Some(stock) = stock else {
+            uncovered::report_shelfless(order_id, line);
+            continue;
+        };
+        save_stock(connection, line.sku.as_str(), *stock)?;
         if let Some((kind, quantity)) = effect.movement(line) {
             connection
                 .prepare_cached(

@@ -5,21 +5,27 @@
 -- ARGV  1 revision that was decided on ('0': none), 2 order id, 3 status, 4 release cause, 5 end of the hold, 6 lines,
 --       7 version, 8 now, 9 event id, 10 event type, 11 event ('' for none), 12 channel that wakes relays,
 --       13 '1' if units that are missing are booked as found first, 14 what the ledger then says,
---       from 15 on, for each product: sku, change of on hand, change of reserved, kind of movement ('' for none)
--- Returns {'saved', units that were booked as found of each product}; {'changed', fields of the reservation}; or {'stock', on hand and reserved of each product ('' if unknown)}.
+--       15 '1' if products that are not in the catalogue are passed over,
+--       from 16 on, for each product: sku, change of on hand, change of reserved, kind of movement ('' for none)
+-- Returns {'saved', units that were booked as found of each product, 1 for each product that was passed over and 0 for others}; {'changed', fields of the reservation}; or {'stock', on hand and reserved of each product ('' if unknown)}.
 local revision = redis.call('HGET', KEYS[1], 'revision') or '0'
 if revision ~= ARGV[1] then
   return {'changed', redis.call('HGETALL', KEYS[1])}
 end
 
-local fits, stocks, found = true, {}, {}
+local fits, stocks, found, passed = true, {}, {}, {}
 for i = 8, #KEYS do
-  local a = 15 + (i - 8) * 4
+  local a = 16 + (i - 8) * 4
   local stock = redis.call('HMGET', KEYS[i], 'on_hand', 'reserved')
   local on_hand, reserved = tonumber(stock[1] or ''), tonumber(stock[2] or '')
   -- The invariant of the store, as a CHECK is elsewhere. What to answer when it would break, the domain decides.
   local missing = 0
-  if ARGV[13] == '1' and redis.call('EXISTS', KEYS[i]) == 0 then
+  local unknown = redis.call('EXISTS', KEYS[i]) == 0
+  local pass = unknown and ARGV[15] == '1'
+  if pass then
+    -- Given back, and no shelf to put it on.
+    missing = 0
+  elseif unknown and ARGV[13] == '1' then
     -- Not in the catalogue (any more): nothing of it is there to be moved.
     missing = -tonumber(ARGV[a + 1])
   elseif not on_hand or not reserved or reserved + ARGV[a + 2] < 0 then
@@ -31,6 +37,7 @@ for i = 8, #KEYS do
     fits = false
   end
   found[#found + 1] = missing
+  passed[#passed + 1] = pass and 1 or 0
   stocks[#stocks + 1] = stock[1] or ''
   stocks[#stocks + 1] = stock[2] or ''
 end
@@ -46,7 +53,7 @@ if ARGV[11] ~= '' then
   redis.call('PUBLISH', ARGV[12], position)
 end
 for i = 8, #KEYS do
-  local a = 15 + (i - 8) * 4
+  local a = 16 + (i - 8) * 4
   local missing = found[i - 7]
   if missing > 0 then
     redis.call('XADD', KEYS[4], '*', 'sku', ARGV[a], 'kind', 'counted', 'quantity', missing,
@@ -61,7 +68,7 @@ for i = 8, #KEYS do
     end
     redis.call('HINCRBY', KEYS[i], 'revision', 1)
   end
-  if ARGV[a + 3] ~= '' then
+  if ARGV[a + 3] ~= '' and passed[i - 7] == 0 then
     redis.call('XADD', KEYS[4], '*', 'sku', ARGV[a], 'kind', ARGV[a + 3], 'quantity', ARGV[a + 1],
       'order_id', ARGV[2], 'reason', '', 'at', ARGV[8])
   end
@@ -75,4 +82,4 @@ if ARGV[3] == 'held' then
 else
   redis.call('ZREM', KEYS[3], ARGV[2])
 end
-return {'saved', found}
+return {'saved', found, passed}
