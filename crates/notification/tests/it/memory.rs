@@ -199,8 +199,12 @@ impl InboxRepository for InMemoryStore {
             if tables.used_events.contains_key(&change.event_id) {
                 return Ok(Recorded::Duplicate);
             }
-            let new_id = change.notification.as_ref().map(|draft| draft.id);
-            if tables.notifications.iter().any(|(_, one)| Some(one.id) == new_id) {
+            // An id that another outcome's notification has.
+            let is_taken = |draft: &NotificationDraft| {
+                let same = |one: &Notification| one.order_id == change.order_id && one.kind == draft.kind;
+                tables.notifications.iter().any(|(_, one)| one.id == draft.id && !same(one))
+            };
+            if change.notification.as_ref().is_some_and(is_taken) {
                 return Err(RepositoryError::Conflict);
             }
             tables.used_events.insert(change.event_id, change.now);

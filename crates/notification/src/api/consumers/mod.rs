@@ -4,11 +4,12 @@ mod orders;
 mod users;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Event;
 use contracts::event_data::event_type;
-use messaging::{ConsumeError, EventHandler, Subscription};
+use messaging::{ConsumeError, EventHandler, RetryPolicy, Subscription};
 
 use crate::application::ports::RepositoryError;
 use crate::application::record_order_event::RecordOrderEvent;
@@ -17,9 +18,16 @@ use crate::application::record_user::RecordUser;
 /// The queue.
 pub const QUEUE: &str = "notification.events";
 
+/// Waits before an event is tried again. More of ten seconds than the usual ladder has: MongoDB keeps the transaction of a
+/// process that was killed for up to a minute (`transactionLifetimeLimitSeconds`), and with it the inbox that it was about to
+/// change. The next rung is a minute, and that is long to wait for word of an order.
+const RETRY_AFTER_SECS: [u64; 7] = [1, 10, 10, 10, 10, 60, 600];
+
 /// The queue and what goes into it.
 pub fn subscription() -> Subscription {
-    Subscription::new(QUEUE, &["order.*", event_type::USER_REGISTERED, event_type::USER_UPDATED])
+    let wanted = &["order.*", event_type::USER_REGISTERED, event_type::USER_UPDATED];
+    let delays = RETRY_AFTER_SECS.into_iter().map(Duration::from_secs).collect();
+    Subscription { retry: RetryPolicy { delays }, ..Subscription::new(QUEUE, wanted) }
 }
 
 /// Hands each event to its use case.

@@ -13,8 +13,9 @@ use super::engines::Kind;
 use super::shoppers::{Attempt, Shoppers};
 use super::world::{SHELVES, World};
 
-/// How long what was begun may take to come to its end, with nobody's help.
-const SETTLE: Duration = Duration::from_mins(1);
+/// How long what was begun may take to come to its end, with nobody's help. MongoDB keeps a killed process's transaction, and
+/// the inbox that it was about to change, for up to a minute.
+const SETTLE: Duration = Duration::from_secs(100);
 
 /// An order as orders has it.
 #[derive(Debug)]
