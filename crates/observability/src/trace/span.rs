@@ -38,6 +38,17 @@ impl RequestContext {
         }
         Span { context, recording }
     }
+
+    /// As [`RequestContext::start`], but only inside a trace that is recorded.
+    pub fn child(
+        &self,
+        kind: SpanKind,
+        name: impl Into<Cow<'static, str>>,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+    ) -> Option<Span> {
+        let sampled = self.otel().span().span_context().is_sampled();
+        sampled.then(|| self.start(kind, name, attributes))
+    }
 }
 
 /// Begins a span inside the running one, if its trace is recorded; else it is no span, and the context stays as it is.
@@ -48,11 +59,7 @@ pub fn child(
     name: impl Into<Cow<'static, str>>,
     attributes: impl FnOnce() -> Vec<KeyValue>,
 ) -> Option<Span> {
-    let context = RequestContext::current()?;
-    if !context.otel().span().span_context().is_sampled() {
-        return None;
-    }
-    Some(context.start(kind, name, attributes))
+    RequestContext::current()?.child(kind, name, attributes)
 }
 
 impl Span {
