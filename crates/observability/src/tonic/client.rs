@@ -21,18 +21,20 @@ use super::code::code_name;
 #[derive(Clone, Debug)]
 pub struct Followed<S>(pub S);
 
-impl<S, E> tower_service::Service<Request<Body>> for Followed<S>
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl<S> tower_service::Service<Request<Body>> for Followed<S>
 where
-    S: tower_service::Service<Request<Body>, Response = Response<Body>, Error = E>,
+    S: tower_service::Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
-    E: AsRef<dyn Error + Send + Sync + 'static> + 'static,
+    S::Error: Into<BoxError> + 'static,
 {
     type Response = Response<Body>;
-    type Error = E;
-    type Future = BoxFuture<'static, Result<Response<Body>, E>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
-        self.0.poll_ready(context)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -53,10 +55,11 @@ where
                 Some(context) => context.clone().scope(answer).await,
                 None => answer.await,
             };
+            let result = result.map_err(Into::into);
             let elapsed = started.elapsed();
             let status = match &result {
                 Ok(response) => Status::from_header_map(response.headers()),
-                Err(error) => Some(status_of(error.as_ref())),
+                Err(error) => Some(status_of(error)),
             };
             let code = status.as_ref().map_or(Code::Ok, Status::code);
             GRPC_CLIENT_REQUESTS.with_label_values(&[&path, code_name(code)]).observe(elapsed.as_secs_f64());
@@ -74,8 +77,8 @@ where
 }
 
 /// What tonic will make of a transport's error for the caller.
-fn status_of(error: &(dyn Error + Send + Sync + 'static)) -> Status {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+fn status_of(error: &BoxError) -> Status {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
     while let Some(error) = cause {
         if let Some(status) = error.downcast_ref::<Status>() {
             return Status::new(status.code(), status.message());
