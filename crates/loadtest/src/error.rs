@@ -11,6 +11,9 @@ pub enum Error {
     /// Something it relies on did not do its part.
     #[error("{0}")]
     Failed(String),
+    /// A signal ended it before there was anything to tell.
+    #[error("ended before anything was measured")]
+    Interrupted,
     /// The machine refused something.
     #[error("{what}")]
     Io {

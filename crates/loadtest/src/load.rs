@@ -69,7 +69,7 @@ pub struct Load {
 pub struct Outcome {
     /// Counts and latencies.
     pub tally: Tally,
-    /// From the first request to the last answer.
+    /// From the first request to the last answer; that of an open loop is at least its duration.
     pub elapsed: Duration,
     /// Requests of an open loop that were due and never sent: no connection was free, or the run was ended.
     pub unsent: u64,
@@ -134,6 +134,10 @@ pub async fn run<W: Work>(
         }
     }
     outcome.elapsed = start.elapsed();
+    if schedule.is_some() && !stop.is_cancelled() {
+        // The last request has its share of the time too: ten a second are ten in a second, not in nine tenths.
+        outcome.elapsed = outcome.elapsed.max(load.duration);
+    }
     let due = schedule.map_or(0, |schedule| schedule.due(outcome.elapsed));
     outcome.unsent = due.saturating_sub(shared.sent.load(Ordering::Relaxed));
     Ok(outcome)

@@ -27,7 +27,11 @@ fn main() -> ExitCode {
         Err(error) => {
             let source = error.source().map_or_else(String::new, |source| format!(": {source}"));
             say(&format!("loadtest: {error}{source}"));
-            ExitCode::from(if matches!(error, Error::Usage(_)) { EXIT_USAGE } else { 1 })
+            ExitCode::from(match error {
+                Error::Usage(_) => EXIT_USAGE,
+                Error::Interrupted => EXIT_INTERRUPTED,
+                Error::Failed(_) | Error::Io { .. } => 1,
+            })
         }
     }
 }

@@ -200,7 +200,7 @@ impl Souk {
             return Err(self.failed("souk is not ready after a minute"));
         }
         tokio::select! {
-            () = stop.cancelled() => Err(Error::Failed("ended before souk was ready".to_owned())),
+            () = stop.cancelled() => Err(Error::Interrupted),
             () = tokio::time::sleep(LOOK) => Ok(()),
         }
     }

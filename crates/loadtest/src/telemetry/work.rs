@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::http::{Answer, Connection, Request, Url};
 use crate::load::Work;
 
-/// The read that is measured: a page of the catalogue, about 25 kB.
+/// The read that is measured: a page of the catalogue.
 pub const PATH: &str = "/api/products?limit=50";
 
 /// The same request again and again, with the same answer.

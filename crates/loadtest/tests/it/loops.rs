@@ -41,6 +41,7 @@ async fn an_open_loop_sends_what_its_rate_and_duration_say() {
     let plan = plan(&server, Some(500.0), Duration::from_millis(200));
     let (tally, summary) = run(&plan, &CancellationToken::new()).await.unwrap();
     assert_eq!((tally.answered(), server.requests(), summary.unsent), (100, 100, 0));
+    assert!(summary.throughput <= 500.0, "the last request has its share of the time: {}", summary.throughput);
 }
 
 #[tokio::test]
