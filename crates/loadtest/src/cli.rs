@@ -25,19 +25,27 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// What logs, metrics and traces cost: two Souks, with and without, in turns under the same load
+    ///
+    /// Starts two Souks on temporary folders and free ports, one with all telemetry off, one with logs at info as JSON to
+    /// files, metrics on, and one request in ten traced to a receiver that this command runs. After a warm-up, both get the
+    /// same closed-loop load in turns (off, on, on, off, …), GET /api/products?limit=50, and every answer is checked.
     Telemetry(TelemetryOptions),
     /// One request again and again, to any HTTP/1.1 server
+    ///
+    /// Without --rate a closed loop: each connection sends its next request when it has its answer, which finds out how much
+    /// the server can do. With --rate an open loop: requests are sent at that rate whatever becomes of those before them, and
+    /// latency counts from when each was to be sent, which finds out how long clients wait that know nothing of each other.
     Http(HttpOptions),
     /// Orders at a steady rate, on a Souk that runs
+    ///
+    /// An open loop: orders are sent at the rate whatever becomes of those before them, each with an Idempotency-Key of its
+    /// own, and latency counts from when each was to be sent. A seeded catalogue is soon sold out: give --restock.
     Checkout(CheckoutOptions),
     /// Becomes a program that ends with the process that started it
     #[command(name = loadtest::bound::COMMAND, hide = true)]
     RunBound(RunBoundOptions),
 }
 
-/// Starts two Souks on temporary folders and free ports, one with all telemetry off, one with logs at info as JSON to
-/// files, metrics on, and one request in ten traced to a receiver that this command runs. After a warm-up, both get the
-/// same closed-loop load in turns (off, on, on, off, …), GET /api/products?limit=50, and every answer is checked.
 #[derive(Debug, Args)]
 pub(crate) struct TelemetryOptions {
     /// The souk binary [default: the one beside this binary]
@@ -63,9 +71,6 @@ pub(crate) struct TelemetryOptions {
     pub(crate) json: bool,
 }
 
-/// Without --rate a closed loop: each connection sends its next request when it has its answer, which finds out how much
-/// the server can do. With --rate an open loop: requests are sent at that rate whatever becomes of those before them, and
-/// latency counts from when each was to be sent, which finds out how long clients wait that know nothing of each other.
 #[derive(Debug, Args)]
 pub(crate) struct HttpOptions {
     /// What to ask for, such as http://127.0.0.1:8080/api/products?limit=50; http:// only
@@ -81,8 +86,6 @@ pub(crate) struct HttpOptions {
     pub(crate) common: Common,
 }
 
-/// An open loop: orders are sent at the rate whatever becomes of those before them, each with an Idempotency-Key of its
-/// own, and latency counts from when each was to be sent. A seeded catalogue is soon sold out: give --restock.
 #[derive(Debug, Args)]
 pub(crate) struct CheckoutOptions {
     /// The gateway, such as http://127.0.0.1:8080
