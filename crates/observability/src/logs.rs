@@ -10,10 +10,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, reload};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 use crate::context::RequestContext;
 
@@ -78,20 +76,21 @@ impl fmt::Debug for LogControl {
     }
 }
 
-/// Installs the log output of the process; lines go to standard error.
+/// The log output of the process, as a layer that filters for itself; lines go to standard error.
 ///
 /// # Errors
-/// [`InvalidFilter`]. A second call in one process leaves the first installed.
-pub fn init(settings: &LogSettings) -> Result<LogControl, InvalidFilter> {
+/// [`InvalidFilter`].
+pub fn build(
+    settings: &LogSettings,
+) -> Result<(Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>, LogControl), InvalidFilter> {
     let (filter, handle) = reload::Layer::new(parse_filter(&settings.filter)?);
     let ansi = settings.format == LogFormat::Pretty && std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(ansi)
-        .event_format(Lines { format: settings.format, service: settings.service });
-    // Fails only when a subscriber is installed already, as in tests that share a process.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-    Ok(LogControl { handle, filter: Arc::new(Mutex::new(settings.filter.clone())) })
+        .event_format(Lines { format: settings.format, service: settings.service })
+        .with_filter(filter);
+    Ok((Box::new(lines), LogControl { handle, filter: Arc::new(Mutex::new(settings.filter.clone())) }))
 }
 
 /// Checks a filter without installing it.
@@ -137,8 +136,8 @@ where
         event.record(&mut fields);
         let metadata = event.metadata();
         let level = level_name(*metadata.level(), metadata.target());
-        let service = service_of(metadata.target(), self.service);
         let context = RequestContext::current();
+        let service = crate::context::current_service().unwrap_or_else(|| service_of(metadata.target(), self.service));
         match self.format {
             LogFormat::Json => write_json(&mut writer, level, service, context.as_ref(), fields),
             LogFormat::Pretty => write_pretty(&mut writer, level, service, context.as_ref(), &fields),
@@ -195,8 +194,8 @@ fn write_json(
     line.insert("message".to_owned(), fields.message.into());
     if let Some(context) = context {
         line.insert("request_id".to_owned(), context.request_id().into());
-        line.insert("trace_id".to_owned(), context.trace_id().into());
-        line.insert("span_id".to_owned(), context.span_id().into());
+        line.insert("trace_id".to_owned(), context.trace_id().to_string().into());
+        line.insert("span_id".to_owned(), context.span_id().to_string().into());
     }
     for (name, value) in fields.others {
         line.entry(name).or_insert(value);
@@ -294,6 +293,8 @@ pub fn error_chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
     use super::*;
 
     #[test]
