@@ -16,7 +16,8 @@ pub fn allow_list(origins: &[String]) -> Condition<Cors> {
         .fold(Cors::default(), |cors, origin| cors.allowed_origin(origin))
         .allowed_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH])
-        .allowed_headers([idempotency_key::HEADER, "Last-Event-ID", "x-request-id", "traceparent"])
+        .allowed_headers([idempotency_key::HEADER, "Last-Event-ID", "x-request-id"])
+        .allowed_headers(["traceparent", "tracestate", "uber-trace-id"])
         .expose_headers(["x-request-id", "location", "etag", "retry-after", "www-authenticate"])
         .max_age(MAX_AGE_SECONDS);
     Condition::new(!origins.is_empty(), cors)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use contracts::Clock;
 use futures::StreamExt as _;
 use observability::logs::error_chain;
+use observability::trace::{KeyValue, Span, SpanKind};
 use service_kit::grpc::deadline;
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +83,13 @@ impl DeliverEmails {
         let mut attempts = futures::stream::iter(due.into_iter().map(|email| {
             let context =
                 Cause { request_id: email.request_id.clone(), traceparent: email.traceparent.clone() }.context();
-            context.scope(self.deliver(email))
+            async move {
+                let span = context.child(SpanKind::Internal, "email.send", || {
+                    vec![KeyValue::new("notification.id", email.notification_id.to_string())]
+                });
+                let context = span.as_ref().map_or(&context, Span::context);
+                context.clone().scope(self.deliver(email, span.as_ref())).await
+            }
         }))
         .buffer_unordered(CONCURRENCY);
         let mut result = Ok(tried);
@@ -124,13 +131,16 @@ impl DeliverEmails {
         }
     }
 
-    async fn deliver(&self, email: QueuedEmail) -> Result<(), RepositoryError> {
+    async fn deliver(&self, email: QueuedEmail, span: Option<&Span>) -> Result<(), RepositoryError> {
         let id = email.notification_id;
         let Err(error) = self.attempt(&email).await else {
             EMAILS.with_label_values(&["sent"]).inc();
             tracing::info!(notification.id = %id, "email sent");
             return self.queue.mark_sent(id, self.clock.now()).await;
         };
+        if let Some(span) = span {
+            span.fail(if error.is_final() { "refused" } else { "unavailable" }, &error_chain(&error));
+        }
         let now = self.clock.now();
         let next = if error.is_final() { AfterFailure::GiveUp } else { email.after_failure(now) };
         let (failures, chain) = (email.failures.saturating_add(1), error_chain(&error));

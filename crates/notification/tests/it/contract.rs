@@ -271,7 +271,7 @@ async fn an_inbox_is_read_onwards_from_a_cursor_with_its_head(fixture: Fixture) 
     let page = store.list_inbox(user_id, 2, 3).await.unwrap();
     assert_eq!(page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [3, 4, 5]);
     assert_eq!((page.head_seq, page.entries[0].created_at), (6, START));
-    assert_eq!(page.entries[0].data, r#"{"version":1}"#);
+    assert_eq!(page.entries[0].data, r#"{"version":1,"request_id":"r-1"}"#, "with the request that caused it");
     let beyond = store.list_inbox(user_id, u64::MAX, 10).await.unwrap();
     assert_eq!((beyond.entries.len(), beyond.head_seq), (0, 6));
 }

@@ -29,8 +29,12 @@ async fn a_confirmed_order_is_shown_notified_and_pushed() {
     let inbox = world.inbox_of(user_id, 3).await;
     let names: Vec<_> = inbox.iter().map(|entry| (entry.seq, entry.event.as_str())).collect();
     assert_eq!(names, [(1, "order_created"), (2, "order_updated"), (3, "notification")]);
-    assert_eq!(inbox[0].data_json, events[0].data.get());
-    assert_eq!(inbox[1].data_json, events[1].data.get());
+    for (entry, event) in inbox.iter().zip(&events) {
+        let mut told: serde_json::Value = serde_json::from_str(&entry.data_json).unwrap();
+        let request = told.as_object_mut().unwrap().remove("request_id").unwrap();
+        assert_eq!(Some(request.as_str().unwrap()), event.requestid.as_deref(), "whose order it was");
+        assert_eq!(told, event.data::<serde_json::Value>().unwrap());
+    }
     let notification: serde_json::Value = serde_json::from_str(&inbox[2].data_json).unwrap();
     assert_eq!(notification["seq"], 3);
     assert_eq!(notification["kind"], "order_confirmed");

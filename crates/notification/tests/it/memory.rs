@@ -67,6 +67,7 @@ impl Appender<'_> {
     }
 
     fn append(&mut self, event: InboxEvent, data: String) {
+        let data = self.cause.named_in(data);
         let seq = self.next_seq();
         let head = EventHead {
             id: UuidV7Generator.new_uuid(),

@@ -56,6 +56,7 @@ impl Appender<'_> {
 
     /// Appends an entry at [`Self::next_seq`], and its event.
     pub(super) fn append(&mut self, event: InboxEvent, data: String, event_id: String) -> Result<(), StoreError> {
+        let data = self.cause.named_in(data);
         let seq = self.next_seq();
         let published =
             self.published(seq, event, data.clone()).map_err(|_| StoreError::corrupt(ENTRIES, &event_id))?;

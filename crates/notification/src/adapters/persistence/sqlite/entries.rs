@@ -34,6 +34,7 @@ impl Appender<'_> {
 
     /// Appends at `seq`, which is [`Self::next_seq`], and publishes the entry.
     pub(super) fn append(&self, seq: u64, event: InboxEvent, data: String, event_id: &str) -> Result<(), SqliteError> {
+        let data = self.cause.named_in(data);
         self.connection
             .prepare_cached(
                 "INSERT INTO inbox_entries (user_id, seq, event, data, event_id, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
