@@ -134,7 +134,7 @@ impl Problem {
             detail,
             instance: INSTANCE.try_with(ToString::to_string).ok(),
             request_id: context.request_id().to_owned(),
-            trace_id: context.trace_id().to_owned(),
+            trace_id: context.trace_id().to_string(),
             errors: errors.collect(),
             extensions: extensions.map(|(name, value)| (name.clone(), extension(value))).collect(),
         }

@@ -76,6 +76,14 @@ impl Subscription {
             ..Self::new(&format!("{name}.{instance}"), bindings)
         }
     }
+
+    /// The name without the instance's: one of few, for metrics.
+    pub fn group(&self) -> &str {
+        match self.audience {
+            Audience::Group => &self.queue,
+            Audience::Instance => self.queue.rsplit_once('.').map_or(&self.queue, |(name, _instance)| name),
+        }
+    }
 }
 
 /// One message, in the hands of a consumer until it is settled.
@@ -137,6 +145,11 @@ pub trait EventBus: Send + Sync {
 
     /// Answers when the broker can be written to.
     async fn ping(&self) -> Result<(), BusError>;
+
+    /// What it is, as the `messaging.system` of spans.
+    fn system(&self) -> &'static str {
+        "memory"
+    }
 }
 
 /// Whether the broker can be written to. Optional: events wait in the outbox while it is away.

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use contracts::Event;
 use futures::future::join_all;
-use observability::RequestContext;
 use observability::logs::error_chain;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Audience, BusError, Deliveries, Delivery, EventBus, Subscription, Verdict};
+use crate::telemetry::{self, Outcome};
 
 /// Wait after the broker failed.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
@@ -71,7 +71,7 @@ impl Consumer {
         let mut deliveries = first;
         while !stop.is_cancelled() {
             match deliveries.take() {
-                Some(deliveries) => run(deliveries, Arc::clone(&handler), stop.clone()).await,
+                Some(deliveries) => self.consume(deliveries, handler.as_ref(), &stop).await,
                 None => match self.subscribe_again(&stop).await {
                     None => return,
                     Some(Ok(subscribed)) => {
@@ -96,50 +96,85 @@ impl Consumer {
             subscribed = self.bus.subscribe(self.subscription.clone()) => Some(subscribed),
         }
     }
-}
 
-/// Consumes until `stop` is cancelled; the batch in work is finished first.
-///
-/// Events of one aggregate are handled one after the other, those of different aggregates side by side.
-pub async fn run(mut deliveries: Box<dyn Deliveries>, handler: Arc<dyn EventHandler>, stop: CancellationToken) {
-    loop {
-        let batch = tokio::select! {
-            () = stop.cancelled() => return,
-            batch = deliveries.next() => batch,
-        };
-        let result = match batch {
-            Ok(batch) => {
-                if deliveries.has_missed() {
-                    handler.catch_up().await;
+    /// Consumes until `stop` is cancelled; the batch in work is finished first.
+    ///
+    /// Events of one aggregate are handled one after the other, those of different aggregates side by side.
+    async fn consume(&self, mut deliveries: Box<dyn Deliveries>, handler: &dyn EventHandler, stop: &CancellationToken) {
+        loop {
+            let batch = tokio::select! {
+                () = stop.cancelled() => return,
+                batch = deliveries.next() => batch,
+            };
+            let result = match batch {
+                Ok(batch) => {
+                    if deliveries.has_missed() {
+                        handler.catch_up().await;
+                    }
+                    let verdicts = self.handle_batch(handler, batch).await;
+                    deliveries.settle(verdicts).await
                 }
-                let verdicts = handle_batch(handler.as_ref(), batch).await;
-                deliveries.settle(verdicts).await
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                tracing::warn!(error = %error_chain(&error), "event bus failed, trying again");
+                let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = result {
-            tracing::warn!(error = %error_chain(&error), "event bus failed, trying again");
-            let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
         }
     }
-}
 
-async fn handle_batch(handler: &dyn EventHandler, batch: Vec<Delivery>) -> Vec<(Delivery, Verdict)> {
-    let mut lanes: HashMap<String, Vec<Delivery>> = HashMap::new();
-    for delivery in batch {
-        let subject = delivery.event.as_ref().map_or_else(|_| String::new(), |event| event.subject.clone());
-        lanes.entry(subject).or_default().push(delivery);
-    }
-    let settled = join_all(lanes.into_values().map(|lane| async move {
-        let mut verdicts = Vec::with_capacity(lane.len());
-        for delivery in lane {
-            let verdict = handle_one(handler, &delivery).await;
-            verdicts.push((delivery, verdict));
+    async fn handle_batch(&self, handler: &dyn EventHandler, batch: Vec<Delivery>) -> Vec<(Delivery, Verdict)> {
+        let mut lanes: HashMap<String, Vec<Delivery>> = HashMap::new();
+        for delivery in batch {
+            let subject = delivery.event.as_ref().map_or_else(|_| String::new(), |event| event.subject.clone());
+            lanes.entry(subject).or_default().push(delivery);
         }
-        verdicts
-    }))
-    .await;
-    settled.into_iter().flatten().collect()
+        let settled = join_all(lanes.into_values().map(|lane| async move {
+            let mut verdicts = Vec::with_capacity(lane.len());
+            for delivery in lane {
+                let verdict = self.handle_one(handler, &delivery).await;
+                verdicts.push((delivery, verdict));
+            }
+            verdicts
+        }))
+        .await;
+        settled.into_iter().flatten().collect()
+    }
+
+    async fn handle_one(&self, handler: &dyn EventHandler, delivery: &Delivery) -> Verdict {
+        let started = Instant::now();
+        let (verdict, outcome) = match &delivery.event {
+            Ok(event) => self.use_event(handler, event, delivery.attempt).await,
+            Err(error) => (Verdict::Dead(format!("no event: {error}")), Outcome::Dead),
+        };
+        telemetry::consumed(self.subscription.group(), delivery, outcome, started.elapsed());
+        verdict
+    }
+
+    async fn use_event(&self, handler: &dyn EventHandler, event: &Event, attempt: u32) -> (Verdict, Outcome) {
+        let span = telemetry::begin_processing(self.subscription.group(), self.bus.system(), event, attempt);
+        let used = span.scope(handle_patiently(handler, event)).await;
+        let (kind, why, outcome) = match used {
+            Ok(()) => {
+                span.end_request();
+                return (Verdict::Ack, Outcome::Ack);
+            }
+            Err(ConsumeError::Transient(why)) => ("transient", why, Outcome::Retry),
+            Err(ConsumeError::Early(why)) => ("early", why, Outcome::Retry),
+            Err(ConsumeError::Poison(why)) => ("poison", why, Outcome::Dead),
+        };
+        span.fail(kind, &why);
+        let entered = span.context().enter();
+        let verdict = if matches!(outcome, Outcome::Retry) {
+            tracing::info!(event.id = %event.id, event.r#type = %event.event_type, attempt, why, "event will be tried again");
+            Verdict::Retry(why)
+        } else {
+            Verdict::Dead(why)
+        };
+        drop(entered);
+        span.end_request();
+        (verdict, outcome)
+    }
 }
 
 async fn handle_patiently(handler: &dyn EventHandler, event: &Event) -> Result<(), ConsumeError> {
@@ -150,24 +185,4 @@ async fn handle_patiently(handler: &dyn EventHandler, event: &Event) -> Result<(
         }
     }
     handler.handle(event).await
-}
-
-async fn handle_one(handler: &dyn EventHandler, delivery: &Delivery) -> Verdict {
-    let event = match &delivery.event {
-        Ok(event) => event,
-        Err(error) => return Verdict::Dead(format!("no event: {error}")),
-    };
-    let context = RequestContext::accept(event.requestid.as_deref(), event.traceparent.as_deref());
-    context
-        .scope(async {
-            match handle_patiently(handler, event).await {
-                Ok(()) => Verdict::Ack,
-                Err(ConsumeError::Transient(why) | ConsumeError::Early(why)) => {
-                    tracing::info!(event.id = %event.id, event.r#type = %event.event_type, attempt = delivery.attempt, why, "event will be tried again");
-                    Verdict::Retry(why)
-                }
-                Err(ConsumeError::Poison(why)) => Verdict::Dead(why),
-            }
-        })
-        .await
 }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use contracts::{Event, Timestamp};
+use observability::RequestContext;
 use prometheus::IntCounterVec;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,13 @@ static BURIED: LazyLock<IntCounterVec> = LazyLock::new(|| {
 /// Tells operators, by log and metric, that a message becomes a dead letter: work that will not be done without them.
 pub(crate) fn tell(group: &str, delivery: &Delivery, why: &str) {
     BURIED.with_label_values(&[group]).inc();
+    // Part of the trace that it ends.
+    let cause = delivery
+        .event
+        .as_ref()
+        .ok()
+        .map(|event| RequestContext::accept(event.requestid.as_deref(), event.traceparent.as_deref()));
+    let _entered = cause.as_ref().map(RequestContext::enter);
     let (id, kind) =
         delivery.event.as_ref().map_or((String::new(), ""), |event| (event.id.to_string(), &*event.event_type));
     tracing::error!(

@@ -36,6 +36,7 @@ pub mod queue_audit;
 pub mod relay;
 pub mod routing;
 pub mod sqlite_bus;
+mod telemetry;
 
 pub use bus::{Audience, BusError, Delivery, EventBus, RetryPolicy, Subscription, Verdict, broker_check};
 pub use connect::{Broker, connect, open};

@@ -43,6 +43,9 @@ pub trait OutboxSource: Send + Sync {
 
     /// Waits until something may have been appended since the last call.
     async fn appended(&self);
+
+    /// What waits to be published, by whichever relay.
+    async fn backlog(&self) -> Result<Backlog, OutboxError>;
 }
 
 /// The outbox could not be read or written; safe to try again.
@@ -119,6 +122,11 @@ impl OutboxSource for SqliteOutbox {
 
     async fn appended(&self) {
         self.appended.notified().await;
+    }
+
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
+        let read = self.database.read(|connection| Ok(backlog(connection)?)).await;
+        read.map_err(|error: StoreError| OutboxError(Box::new(error)))
     }
 }
 

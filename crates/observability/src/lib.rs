@@ -1,16 +1,28 @@
-//! Logs, request ids, metrics and health, used the same way by every service. Knows nothing of orders or shops.
+//! Logs, request ids, metrics, traces and health, used the same way by every service. Knows nothing of what the services are
+//! for.
 //!
-//! - [`logs::init`] installs the log output and returns a handle that changes the level at run time;
-//! - [`context`] carries the request id and the trace through a task, so that every line inside a request names them;
+//! - [`init`] installs logs and traces, and returns a guard that writes and sends what is left when it is dropped;
+//! - [`context`] carries the request id and the place in the trace through a task, so that every line, call and event of a
+//!   request names them; [`spent`] adds up what it waited for;
+//! - [`trace`] makes spans and sends them over OTLP;
+//! - [`logs`] writes lines; their level can be changed while the process runs; [`redact`] keeps secrets out of both;
 //! - [`metrics`] holds the process's registry and renders it;
-//! - [`redact`] keeps secrets and personal data out of lines and spans;
-//! - [`health`] answers whether the process lives and whether it is ready.
+//! - [`health`] answers whether the process lives and whether it is ready;
+//! - `actix` and `tonic` (features of these names) join all of it to a server and to clients.
 
+#[cfg(feature = "actix")]
+pub mod actix;
 pub mod context;
 pub mod health;
+mod init;
 pub mod logs;
 pub mod metrics;
 pub mod redact;
+pub mod spent;
+#[cfg(feature = "tonic")]
+pub mod tonic;
+pub mod trace;
 
 pub use context::RequestContext;
 pub use health::{Health, HealthCheck};
+pub use init::{Guard, Settings, init};

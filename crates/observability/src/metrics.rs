@@ -19,6 +19,11 @@ pub static HTTP_REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
 pub static GRPC_REQUESTS: LazyLock<HistogramVec> =
     LazyLock::new(|| histogram("grpc_request_duration_seconds", "Time to answer a gRPC call.", &["method", "code"]));
 
+/// Time until a gRPC call to another service was answered, in seconds.
+pub static GRPC_CLIENT_REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    histogram("grpc_client_request_duration_seconds", "Time until a gRPC call was answered.", &["method", "code"])
+});
+
 /// Open connections that a client keeps for being told of changes.
 pub static ACTIVE_CONNECTIONS: LazyLock<IntGaugeVec> =
     LazyLock::new(|| gauge("active_connections", "Open long-lived client connections.", &["transport"]));

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use observability::Health;
+use observability::{Health, context};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,10 +42,11 @@ impl Host {
             self.health.add(check);
         }
         for task in service.tasks {
-            self.run(task);
+            self.run(service.name, task);
         }
         let (name, stop) = (service.name, self.stop.clone());
-        let calls = server::serve(listener, service.routes, Incoming::new(service.authenticator), stop.clone());
+        let calls =
+            server::serve(service.name, listener, service.routes, Incoming::new(service.authenticator), stop.clone());
         self.tracker.spawn(async move {
             if let Err(error) = calls.await {
                 tracing::error!(service = name, error = %observability::logs::error_chain(&error), "gRPC server failed, stopping");
@@ -70,15 +71,15 @@ impl Host {
         });
     }
 
-    /// Runs a task until it returns; starts it again if it panics.
-    pub fn run(&self, task: BackgroundTask) {
+    /// Runs a task of a service until it returns; starts it again if it panics.
+    pub fn run(&self, service: &'static str, task: BackgroundTask) {
         let stop = self.stop.clone();
-        self.tracker.spawn(async move {
+        self.tracker.spawn(context::speaking_for(service, async move {
             while AssertUnwindSafe((task.start)()).catch_unwind().await.is_err() && !stop.is_cancelled() {
                 tracing::error!(task = task.name, "a background task panicked and is started again");
                 let _ = tokio::time::timeout(RESTART_WAIT, stop.cancelled()).await;
             }
-        });
+        }));
     }
 
     /// Waits for what is in work, [`GRACE`] at most; call it after the stop token was cancelled.

@@ -124,9 +124,11 @@ where
         .context("the runtime could not be started")
         .and_then(|runtime| {
             runtime.block_on(async {
-                let log_control = process.init_logs(service.name)?;
+                // Dropped last: what is logged and traced until the end is written and sent.
+                let telemetry = process.init_telemetry(service.name)?;
                 let health = Health::default();
-                let operators = Operators::start(common.internal_address, health.clone(), log_control)?;
+                let operators =
+                    Operators::start(common.internal_address, health.clone(), telemetry.log_control.clone())?;
                 let asked = asked_to_stop(common.stop_with_parent);
                 let result = run_until_stopped(common.into_lone(service, health), asked, |lone| run(own, lone)).await;
                 operators.finish().await;
@@ -288,7 +290,7 @@ impl Lone {
         let calls = Host::new(CancellationToken::new(), self.health.clone());
         let tasks = Host::new(self.platform.stop.child_token(), self.health.clone());
         for task in service.tasks {
-            tasks.run(task);
+            tasks.run(self.name, task);
         }
         let probes = HealthService::new(self.health.clone(), calls.stop().clone());
         let routes = service.routes.add_service(probes.into_server());
@@ -324,7 +326,7 @@ impl Lone {
             self.health.add(check);
         }
         for task in tasks {
-            host.run(task);
+            host.run(self.name, task);
         }
         host.run_http("public HTTP", server);
         self.is_serving();

@@ -3,9 +3,23 @@
 use std::fmt;
 use std::str::FromStr;
 
-use observability::logs::{self, InvalidFilter, LogControl, LogFormat, LogSettings};
+use observability::logs::{self, ACCESS_TARGET, FileSettings, InvalidFilter, LogError, LogFormat, LogSettings};
+use observability::trace::{KeyValue, OtlpEndpoint, OtlpProtocol, SampleRatio, TraceSettings};
+use observability::{Guard, Settings};
 
+use crate::log_files;
 use crate::settings::Source;
+
+/// Whose lines those of a module are, where nothing else says it: services that share a process.
+const SERVICES: &[(&str, &str)] = &[
+    ("gateway", "gateway"),
+    ("users", "users"),
+    ("orders", "orders"),
+    ("inventory", "inventory"),
+    ("payment", "payment"),
+    ("notification", "notification"),
+    (ACCESS_TARGET, "gateway"),
+];
 
 /// Where the process runs: decides defaults, never behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +87,12 @@ pub struct ProcessSettings {
     pub log_filter: String,
     /// `SOUK_LOG_FORMAT`.
     pub log_format: LogFormat,
+    /// `SOUK_LOG_DIR` and the other `SOUK_LOG_*`.
+    pub log_files: Option<FileSettings>,
+    /// `SOUK_OTLP_ENDPOINT`, spoken to as `SOUK_OTLP_PROTOCOL` says.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
+    /// `SOUK_TRACE_SAMPLE_RATIO`.
+    pub sample_ratio: SampleRatio,
 }
 
 impl ProcessSettings {
@@ -83,22 +103,58 @@ impl ProcessSettings {
             &default_environment.to_string(),
             "development, staging or production: decides the defaults of the logs",
         );
-        let (filter, format) = match environment {
-            Environment::Development => ("http", "pretty"),
-            Environment::Staging => ("debug", "json"),
-            Environment::Production => ("info", "json"),
+        let (filter, format, ratio) = match environment {
+            Environment::Development => ("http", "pretty", "1"),
+            Environment::Staging => ("debug", "json", "1"),
+            Environment::Production => ("info", "json", "0.1"),
         };
         let log_filter: Filter =
             source.or("SOUK_LOG", filter, "error, warn, info, http, debug, trace, or a list such as info,orders=debug");
         let log_format: Format = source.or("SOUK_LOG_FORMAT", format, "pretty for people, json for machines");
-        Self { environment, log_filter: log_filter.0, log_format: log_format.0 }
+        let log_files = log_files::load(source);
+        let endpoint: Option<OtlpEndpoint> = source.optional(
+            "SOUK_OTLP_ENDPOINT",
+            "where traces are sent (OTLP), such as http://127.0.0.1:4317; not set: nowhere",
+        );
+        let protocol: Option<OtlpProtocol> =
+            source.optional("SOUK_OTLP_PROTOCOL", "grpc or http; not set: http on port 4318, else grpc");
+        let sample_ratio = source.or(
+            "SOUK_TRACE_SAMPLE_RATIO",
+            ratio,
+            "the part of new traces that is recorded, 0 to 1; a caller's own decision is kept",
+        );
+        let otlp_endpoint = endpoint.map(|endpoint| match protocol {
+            Some(protocol) => endpoint.speaking(protocol),
+            None => endpoint,
+        });
+        Self { environment, log_filter: log_filter.0, log_format: log_format.0, log_files, otlp_endpoint, sample_ratio }
     }
 
-    /// Installs the log output.
+    /// Installs logs and traces of a process of this name.
     ///
     /// # Errors
-    /// [`InvalidFilter`]; not for settings that [`ProcessSettings::load`] accepted.
-    pub fn init_logs(&self, service: &'static str) -> Result<LogControl, InvalidFilter> {
-        logs::init(&LogSettings { filter: self.log_filter.clone(), format: self.log_format, service })
+    /// [`LogError`] when the log files can't be had; a filter that [`ProcessSettings::load`] accepted is valid.
+    pub fn init_telemetry(&self, service: &'static str) -> Result<Guard, LogError> {
+        let attributes = vec![
+            KeyValue::new("service.namespace", "souk"),
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("service.instance.id", format!("{service}-{}", std::process::id())),
+            KeyValue::new("deployment.environment.name", self.environment.to_string()),
+        ];
+        observability::init(&Settings {
+            logs: LogSettings {
+                filter: self.log_filter.clone(),
+                format: self.log_format,
+                services: SERVICES,
+                files: self.log_files.clone(),
+                ..LogSettings::new(service)
+            },
+            traces: TraceSettings {
+                service,
+                endpoint: self.otlp_endpoint.clone(),
+                ratio: self.sample_ratio,
+                attributes,
+            },
+        })
     }
 }

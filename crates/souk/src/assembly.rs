@@ -172,7 +172,7 @@ pub(crate) async fn start(
         health.add(check);
     }
     for task in gateway.tasks {
-        edge.host.run(task);
+        edge.host.run("gateway", task);
     }
     edge.host.run_http("public HTTP", gateway.server);
     wait_until_ready(&health, &edge.stop).await?;

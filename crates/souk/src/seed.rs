@@ -169,10 +169,10 @@ pub(crate) async fn run(options: SeedOptions) -> anyhow::Result<()> {
             response.json::<Report>().await?
         }
         None => {
-            let log_control = settings.process.init_logs("souk")?;
-            log_control.set("warn")?;
+            let telemetry = settings.process.init_telemetry("souk")?;
+            telemetry.log_control.set("warn")?;
             let _data_dir = DataDir::take(&settings.data_dir)?;
-            let souk = assembly::start(&settings, log_control, false, true).await?;
+            let souk = assembly::start(&settings, telemetry.log_control.clone(), false, true).await?;
             let report = souk.seeder.seed().await;
             souk.finish().await;
             report?

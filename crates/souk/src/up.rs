@@ -15,9 +15,10 @@ pub(crate) async fn run(options: UpOptions) -> anyhow::Result<()> {
     }
     let started = std::time::Instant::now();
     let (settings, _) = Settings::load(&options)?;
-    let log_control = settings.process.init_logs("souk")?;
+    let telemetry = settings.process.init_telemetry("souk")?;
     let mut data_dir = DataDir::take(&settings.data_dir)?;
-    let souk = assembly::start(&settings, log_control, options.seed, options.allow_demo_accounts).await?;
+    let souk =
+        assembly::start(&settings, telemetry.log_control.clone(), options.seed, options.allow_demo_accounts).await?;
     data_dir.announce(&Running { pid: std::process::id(), gateway: souk.gateway, internal: souk.internal })?;
     banner::print(&souk, &settings, options.seed, started.elapsed());
     tokio::select! {

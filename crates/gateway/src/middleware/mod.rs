@@ -4,17 +4,18 @@
 pub mod access_log;
 pub mod compression;
 pub mod cors;
+pub mod instance;
 pub mod measure;
 pub mod panic_guard;
 pub mod plain_errors;
 pub mod request_deadline;
-pub mod request_identity;
 pub mod security_headers;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, Error};
+use observability::actix::request;
 
 use crate::settings::Settings;
 
@@ -49,8 +50,10 @@ pub fn pipeline(
         .wrap(from_fn(measure::observe))
         //  2. access log.
         .wrap(from_fn(access_log::write))
+        //     problems know the path they are about.
+        .wrap(from_fn(instance::know))
         //  1. request id and trace: first, so that everything after can name them.
-        .wrap(from_fn(request_identity::accept))
+        .wrap(from_fn(request::follow("gateway")))
 }
 
 /// Where the stream of live events is: long-lived, so neither compressed nor timed.

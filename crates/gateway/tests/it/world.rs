@@ -172,7 +172,7 @@ impl World {
             health.add(check);
         }
         for task in gateway.tasks {
-            host.run(task);
+            host.run("gateway", task);
         }
         let server = gateway.server.handle();
         tokio::spawn(gateway.server);
@@ -214,7 +214,7 @@ impl World {
         let gateway = gateway::build(&settings(), &self.platform, bus, health.clone()).await.unwrap();
         let host = Host::new(self.stop.clone(), health);
         for task in gateway.tasks {
-            host.run(task);
+            host.run("gateway", task);
         }
         let (handle, stop) = (gateway.server.handle(), self.stop.clone());
         tokio::spawn(gateway.server);

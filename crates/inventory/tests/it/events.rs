@@ -83,7 +83,7 @@ async fn a_reservation_tells_each_of_its_turns_once_with_gapless_versions() {
     assert_eq!(data[2].items, [LineData { sku: "TEA-1".parse().unwrap(), quantity: 2 }]);
     assert_eq!(data[2].order_id, sold);
     assert_eq!(events[0].requestid.as_deref(), Some("checkout-7"));
-    assert!(events[0].traceparent.as_deref().unwrap().contains(context.trace_id()));
+    assert!(events[0].traceparent.as_deref().unwrap().contains(&context.trace_id().to_string()));
     assert_eq!(events[0].source, "/souk/inventory");
 }
 

@@ -124,4 +124,8 @@ impl EventBus for AmqpBus {
         let answered = tokio::time::timeout(PING_TIMEOUT, self.shared.publisher.ping()).await;
         answered.unwrap_or(Err(AmqpError::TimedOut("a ping"))).map_err(BusError::from)
     }
+
+    fn system(&self) -> &'static str {
+        "rabbitmq"
+    }
 }

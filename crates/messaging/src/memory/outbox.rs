@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use contracts::Event;
+use contracts::audit::Backlog;
 use tokio::sync::Notify;
 
 use crate::outbox::{OutboxError, OutboxSource};
@@ -63,6 +64,12 @@ impl OutboxSource for MemoryOutbox {
 
     async fn appended(&self) {
         self.shared.appended.notified().await;
+    }
+
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
+        let state = self.state();
+        let oldest = state.waiting.first().map(|position| state.log[position].time);
+        Ok(Backlog { waiting: state.waiting.len() as u64, oldest_at: oldest })
     }
 }
 

@@ -187,6 +187,10 @@ impl OutboxSource for MongoOutbox {
             tokio::time::sleep(STANDBY_POLL).await;
         }
     }
+
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
+        backlog(&self.database).await.map_err(unavailable)
+    }
 }
 
 /// What waits to be published, for audits: read without making anything ready.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Event;
+use contracts::audit::Backlog;
 use sqlx_core::query::query;
 use sqlx_core::query_as::query_as;
 use sqlx_core::query_scalar::query_scalar;
@@ -23,6 +24,7 @@ use tokio::sync::Mutex;
 
 use super::database::{Database, StoreError};
 use super::migration::Migration;
+use super::read_only;
 use crate::outbox::{OutboxError, OutboxSource};
 
 /// The tables, for the migrations of a publishing service's own database.
@@ -194,6 +196,15 @@ impl OutboxSource for PostgresOutbox {
             // The connection is lost, and something may have been appended unheard.
             Ok(None) | Err(_) => *slot = None,
         }
+    }
+
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
+        // Not in the relay's session: it may be waiting there.
+        let read = self.database.within_time(async {
+            let mut connection = self.database.acquire().await?;
+            read_only::backlog(&mut connection).await
+        });
+        read.await.map_err(|error: StoreError| OutboxError(Box::new(error)))
     }
 }
 

@@ -195,6 +195,10 @@ impl EventBus for SqliteBus {
     async fn ping(&self) -> Result<(), BusError> {
         self.shared.database.ping().await.map_err(unavailable)
     }
+
+    fn system(&self) -> &'static str {
+        "sqlite"
+    }
 }
 
 struct SqliteDeliveries {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use contracts::audit::Backlog;
 use contracts::event::EventHead;
 use contracts::event_data::{InboxAppended, event_type};
 use contracts::ids::{NotificationId, OrderId, UserId, UuidV7Generator};
@@ -184,6 +185,13 @@ impl OutboxSource for InMemoryStore {
 
     async fn appended(&self) {
         self.appended.notified().await;
+    }
+
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
+        let tables = self.tables.lock().unwrap();
+        let waiting = (0..).zip(&tables.events).filter(|(position, _)| !tables.published.contains(position));
+        let moments: Vec<_> = waiting.map(|(_, event)| event.time).collect();
+        Ok(Backlog { waiting: moments.len() as u64, oldest_at: moments.first().copied() })
     }
 }
 

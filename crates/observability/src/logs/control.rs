@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use super::filter::{self, InvalidFilter};
-use super::guard::LogGuard;
 use super::queue::Queue;
 
 /// Changes what a running process logs; cheap to clone.
@@ -16,8 +15,6 @@ pub struct LogControl {
     pub(super) handle: reload::Handle<EnvFilter, Registry>,
     pub(super) filter: Arc<Mutex<String>>,
     pub(super) queues: Vec<Arc<Queue>>,
-    #[expect(dead_code, reason = "held for its drop, where nobody else holds the guard")]
-    pub(super) guard: Option<Arc<LogGuard>>,
 }
 
 impl LogControl {
@@ -39,7 +36,7 @@ impl LogControl {
     }
 
     /// Waits until the lines written so far have reached their transports, at most `patience` long; for processes that end
-    /// without dropping their [`LogGuard`]. Returns whether all have.
+    /// without dropping their [`super::LogGuard`]. Returns whether all have.
     pub fn flush(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         let late = self.queues.iter().filter(|queue| !queue.flush(deadline.saturating_duration_since(Instant::now())));

@@ -29,6 +29,8 @@ pub(super) struct Scratch {
     pub(super) message: String,
     pub(super) fields: Vec<u8>,
     pub(super) line: Vec<u8>,
+    /// The request's id.
+    pub(super) request: String,
     value: String,
 }
 

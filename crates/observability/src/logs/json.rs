@@ -1,9 +1,10 @@
 //! Lines for machines: one JSON object each, always in the same order.
 
+use opentelemetry::trace::{SpanId, TraceId};
+
 use super::fields::Style;
 use super::level::LineLevel;
 use super::stamp::Stamp;
-use crate::context::RequestContext;
 use crate::redact;
 
 /// What comes before the fields of a line.
@@ -13,7 +14,15 @@ pub(super) struct Head<'a> {
     pub(super) level: LineLevel,
     pub(super) service: &'a str,
     pub(super) message: &'a str,
-    pub(super) context: Option<&'a RequestContext>,
+    pub(super) ids: Option<Ids<'a>>,
+}
+
+/// What a line of a request carries.
+#[derive(Clone, Copy)]
+pub(super) struct Ids<'a> {
+    pub(super) request: &'a str,
+    pub(super) trace: TraceId,
+    pub(super) span: SpanId,
 }
 
 /// Names that every line has.
@@ -58,13 +67,14 @@ pub(super) fn line(head: &Head<'_>, fields: &[u8], out: &mut Vec<u8>) {
     string(head.service, out);
     out.extend_from_slice(b",\"message\":");
     string(&redact::text(head.message), out);
-    if let Some(context) = head.context {
+    if let Some(ids) = head.ids {
         out.extend_from_slice(b",\"request_id\":");
-        string(context.request_id(), out);
-        out.extend_from_slice(b",\"trace_id\":");
-        string(context.trace_id(), out);
-        out.extend_from_slice(b",\"span_id\":");
-        string(context.span_id(), out);
+        string(ids.request, out);
+        out.extend_from_slice(b",\"trace_id\":\"");
+        hex(&ids.trace.to_bytes(), out);
+        out.extend_from_slice(b"\",\"span_id\":\"");
+        hex(&ids.span.to_bytes(), out);
+        out.push(b'"');
     }
     out.extend_from_slice(fields);
     out.extend_from_slice(b"}\n");
@@ -84,7 +94,6 @@ fn string_of(parts: &[&str], out: &mut Vec<u8>) {
 }
 
 fn escape(text: &str, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = text.as_bytes();
     let mut copied = 0;
     for (at, byte) in bytes.iter().enumerate() {
@@ -100,11 +109,20 @@ fn escape(text: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(&bytes[copied..at]);
         out.extend_from_slice(&[b'\\', short]);
         if short == b'u' {
-            out.extend_from_slice(&[b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            out.extend_from_slice(b"00");
+            hex(&[*byte], out);
         }
         copied = at + 1;
     }
     out.extend_from_slice(&bytes[copied..]);
+}
+
+/// Lower-case hexadecimal digits, two a byte.
+fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::Context;
 
 use super::console;
 use super::fields::{Fields, Scratch};
-use super::json::{self, Head, Members};
+use super::json::{self, Head, Ids, Members};
 use super::level::{self, LineLevel};
 use super::pretty::{self, Pairs};
 use super::queue::{Kind, Pushed, Queue};
@@ -53,12 +53,20 @@ impl<S: Subscriber> Layer<S> for Lines {
             _ if access => Kind::Access,
             _ => Kind::Other,
         };
-        let context = RequestContext::current();
         let at = stamp(self.clock.now());
-        let service = self.services.of(context.as_ref(), metadata.target());
-        let head = Head { at: &at, level, service, message: "", context: context.as_ref() };
+        let service = self.services.of(metadata.target());
 
         let mut scratch = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        // Copied: values of the event may do with the context what they like.
+        let mut request = std::mem::take(&mut scratch.request);
+        request.clear();
+        let ids = RequestContext::with_current(|context| {
+            request.push_str(context.request_id());
+            (context.trace_id(), context.span_id())
+        });
+        let ids = ids.map(|(trace, span)| Ids { request: &request, trace, span });
+        let head = Head { at: &at, level, service, message: "", ids };
+
         let pretty = self.console.as_ref().filter(|console| console.format == LogFormat::Pretty);
         if let Some(console) = pretty {
             scratch.clear();
@@ -70,7 +78,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         }
         if pretty.is_none() || self.files.is_some() {
             scratch.clear();
-            let style = Members { in_request: context.is_some() };
+            let style = Members { in_request: ids.is_some() };
             event.record(&mut Fields { scratch: &mut scratch, names: metadata.fields(), style });
             let Scratch { message, fields, line, .. } = &mut *scratch;
             line.clear();
@@ -84,6 +92,7 @@ impl<S: Subscriber> Layer<S> for Lines {
                 level::DROPPED.inc();
             }
         }
+        scratch.request = request;
         let _ = SCRATCH.try_with(|place| place.set(Some(scratch)));
     }
 }

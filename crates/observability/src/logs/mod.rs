@@ -34,8 +34,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
 pub use self::control::LogControl;
@@ -100,18 +98,6 @@ pub fn build(settings: &LogSettings) -> Result<(LogLayer, LogControl, LogGuard),
     Ok(outputs.assemble(filter))
 }
 
-/// Installs the log output of the process. It ends, with its last lines written, when the control is dropped with all its
-/// clones.
-///
-/// # Errors
-/// [`LogError`]. A second call in one process leaves the first installed.
-pub fn init(settings: &LogSettings) -> Result<LogControl, LogError> {
-    let (layer, control, guard) = build(settings)?;
-    // Fails only when a subscriber is installed already, as in tests that share a process.
-    let _ = tracing_subscriber::registry().with(layer).try_init();
-    Ok(LogControl { guard: Some(Arc::new(guard)), ..control })
-}
-
 /// The log output while it is put together.
 struct Outputs<'a> {
     settings: &'a LogSettings,
@@ -157,12 +143,8 @@ impl<'a> Outputs<'a> {
 
     fn assemble(self, filter: tracing_subscriber::EnvFilter) -> (LogLayer, LogControl, LogGuard) {
         let (filter, handle) = reload::Layer::new(filter);
-        let control = LogControl {
-            handle,
-            filter: Arc::new(Mutex::new(self.settings.filter.clone())),
-            queues: self.queues,
-            guard: None,
-        };
+        let control =
+            LogControl { handle, filter: Arc::new(Mutex::new(self.settings.filter.clone())), queues: self.queues };
         (self.lines.with_filter(filter).boxed(), control, self.guard)
     }
 }
@@ -173,7 +155,7 @@ fn notice(settings: &LogSettings, format: LogFormat, ansi: bool) -> Notice {
     Box::new(move |dropped| {
         let (at, mut line) = (stamp::stamp(clock.now()), Vec::new());
         let message = format!("{dropped} log lines were dropped");
-        let head = Head { at: &at, level: LineLevel::Warn, service, message: &message, context: None };
+        let head = Head { at: &at, level: LineLevel::Warn, service, message: &message, ids: None };
         match format {
             LogFormat::Json => json::line(&head, format!(",\"dropped\":{dropped}").as_bytes(), &mut line),
             LogFormat::Pretty => pretty::line(&head, b"", ansi, &mut line),

@@ -47,8 +47,9 @@ pub(super) fn line(head: &Head<'_>, fields: &[u8], ansi: bool, out: &mut Vec<u8>
     };
     plain(&redact::text(head.message), out);
     out.extend_from_slice(fields);
-    if let Some(context) = head.context {
-        let _ = write!(out, " request_id={}", context.request_id());
+    if let Some(ids) = head.ids {
+        out.extend_from_slice(b" request_id=");
+        out.extend_from_slice(ids.request.as_bytes());
     }
     out.push(b'\n');
 }
@@ -84,7 +85,7 @@ mod tests {
             level: LineLevel::Warn,
             service: "shop",
             message,
-            context: None,
+            ids: None,
         };
         let (mut fields, mut out) = (Vec::new(), Vec::new());
         for (name, value) in [("order", "7"), ("why", "sold out"), ("empty", "")] {

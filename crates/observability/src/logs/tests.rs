@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tracing::{debug, error, info, warn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::queue::Batch;
 use super::*;
@@ -291,13 +293,14 @@ fn a_console_that_is_gone_stops_neither_the_process_nor_the_files() {
 fn speaks_to_a_console_that_is_gone() {
     let Some(dir) = std::env::var_os("LOG_TEST_DIR").map(PathBuf::from) else { return };
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
-    let control = init(&LogSettings { console: Console::Stderr, ..quiet(&dir) }).unwrap();
+    let (layer, control, guard) = build(&LogSettings { console: Console::Stderr, ..quiet(&dir) }).unwrap();
+    tracing_subscriber::registry().with(layer).init();
     // And a value that logs while it is written: only a subscriber of the whole process hears of it.
     for _ in 0..2 {
         info!(value = ?Chatty, "outside");
         assert!(control.flush(FOREVER));
     }
-    drop(control);
+    drop(guard);
     info!("and nobody this");
 }
 

@@ -12,6 +12,7 @@ pub mod refund_order;
 pub mod resume_sagas;
 pub mod saga;
 pub mod settle_payment;
+mod spans;
 
 pub use error::OrderError;
 pub use ordering::Ordering;

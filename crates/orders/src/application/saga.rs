@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::application::error::OrderError;
 use crate::application::ordering::Ordering;
 use crate::application::ports::{Change, Charge, HoldError, NeighbourError, PinError, RepositoryError};
+use crate::application::spans;
 use crate::domain::{Order, OrderEvent, Refused, Saga, SagaState};
 use contracts::event_data::OrderStatus;
 
@@ -74,17 +75,22 @@ struct Run {
 pub fn spawn(ordering: &Ordering, order: Order, saga: Saga) -> oneshot::Receiver<Verdict> {
     let (sender, receiver) = oneshot::channel();
     let context = RequestContext::current_or_background();
+    let span = spans::checkout(&context, &order, &saga);
     let run = Run { ordering: ordering.clone(), order, saga, waiting: Some(sender) };
-    ordering.running.spawn(context.scope(run.drive()));
+    ordering.running.spawn(async move {
+        let (order, saga) = span.scope(run.drive()).await;
+        spans::end_checkout(span, &order, &saga);
+    });
     receiver
 }
 
 impl Run {
-    async fn drive(mut self) {
+    /// Goes on until the saga is done or has to wait; returns how the order and the saga are then.
+    async fn drive(mut self) -> (Order, Saga) {
         while self.saga.state() != SagaState::Done {
             let step = self.saga.state().as_str();
             let started = Instant::now();
-            let result = self.step().await;
+            let result = self.step_in_span().await;
             STEP_SECONDS.with_label_values(&[step]).observe(started.elapsed().as_secs_f64());
             let result = match result {
                 Err(OrderError::Store(RepositoryError::Conflict)) => self.reload().await,
@@ -101,12 +107,24 @@ impl Run {
         }
         if let Some(waiting) = self.waiting.take() {
             let verdict = if self.saga.state() == SagaState::Done {
-                Verdict::Decided(self.order, self.saga)
+                Verdict::Decided(self.order.clone(), self.saga.clone())
             } else {
-                Verdict::Open(self.order)
+                Verdict::Open(self.order.clone())
             };
             let _ = waiting.send(verdict);
         }
+        (self.order, self.saga)
+    }
+
+    async fn step_in_span(&mut self) -> Result<Step, OrderError> {
+        let Some(span) = spans::step(self.saga.state(), &self.order) else {
+            return self.step().await;
+        };
+        let result = span.scope(self.step()).await;
+        if let Err(error) = &result {
+            spans::step_failed(&span, error);
+        }
+        result
     }
 
     async fn step(&mut self) -> Result<Step, OrderError> {

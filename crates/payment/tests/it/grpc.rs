@@ -57,7 +57,7 @@ async fn a_charge_is_captured_told_and_shown_to_those_who_may_see_it() {
     let event = next_event(told.as_mut()).await;
     assert_eq!((event.event_type.as_str(), &event.subject), ("payment.captured", &request.order_id));
     assert_eq!(event.requestid.as_deref(), Some("req-1"));
-    assert!(event.traceparent.unwrap().contains(context.trace_id()));
+    assert!(event.traceparent.unwrap().contains(&context.trace_id().to_string()));
 
     let ask = || pb::GetPaymentRequest { order_id: request.order_id.clone() };
     assert_eq!(running.get(&request.order_id).await.unwrap(), payment, "services see it");

@@ -1,12 +1,12 @@
-//! What goes out: every call carries the request id, the trace, the time that is left and who is calling.
+//! What goes out: every call carries the time that is left and who is calling; the request id and the trace are added where
+//! the call is followed.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::TryFutureExt as _;
 use futures::future::{Either, ErrInto};
-use observability::RequestContext;
-use observability::context::{REQUEST_ID_HEADER, TRACEPARENT_HEADER};
+use observability::tonic::client::Followed;
 use tonic::body::Body;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -24,7 +24,7 @@ use crate::grpc::pool::Pool;
 pub(super) const MAX_HEADER_BYTES: u32 = 64 * 1024;
 
 /// A channel to a neighbour; cheap to clone, connects when first used, reconnects by itself.
-pub type GrpcChannel = InterceptedService<Transport, Outgoing>;
+pub type GrpcChannel = InterceptedService<Followed<Transport>, Outgoing>;
 
 /// What carries a call to a neighbour.
 #[derive(Clone)]
@@ -82,14 +82,6 @@ impl Interceptor for Outgoing {
             return Err(Status::deadline_exceeded("no time is left for this call"));
         }
         let metadata = request.metadata_mut();
-        if let Some(context) = RequestContext::current() {
-            if let Ok(value) = MetadataValue::try_from(context.request_id()) {
-                metadata.insert(REQUEST_ID_HEADER, value);
-            }
-            if let Ok(value) = MetadataValue::try_from(context.traceparent()) {
-                metadata.insert(TRACEPARENT_HEADER, value);
-            }
-        }
         // A call on behalf of a user carries the user's token already.
         if !metadata.contains_key("authorization") {
             let token = self.identity.token_for(self.callee);
@@ -124,7 +116,7 @@ pub fn channel(neighbour: &Neighbour, identity: Arc<ServiceIdentity>, callee: &'
         ),
         Neighbour::Remote(endpoints) => Transport::Remote(Pool::new(endpoints)),
     };
-    InterceptedService::new(transport, Outgoing { identity, callee })
+    InterceptedService::new(Followed(transport), Outgoing { identity, callee })
 }
 
 /// A request that carries a user's access token instead of the service's own.

@@ -1,21 +1,19 @@
-//! What comes in: request id and trace taken over, deadline kept, caller authenticated, panic contained, time measured.
+//! What comes in: request id and trace taken over, time measured, deadline kept, caller authenticated, panic contained.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use contracts::{Reason, Refusal};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use observability::RequestContext;
-use observability::context::{REQUEST_ID_HEADER, TRACEPARENT_HEADER};
-use observability::metrics::GRPC_REQUESTS;
+use observability::tonic::server::Calls;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::{Code, Status};
 use tower::Layer;
 
 use crate::auth::Authenticator;
@@ -69,9 +67,7 @@ where
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         let authenticator = Arc::clone(&self.authenticator);
-        let started = Instant::now();
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let context = RequestContext::accept(header(REQUEST_ID_HEADER), header(TRACEPARENT_HEADER));
         let timeout =
             header("grpc-timeout").and_then(deadline::parse_header).map_or(MAX_TIMEOUT, |left| left.min(MAX_TIMEOUT));
         let work = async move {
@@ -98,42 +94,9 @@ where
                     Status::from(Refusal::new(Reason::Internal, Reason::Internal.title())).into_http()
                 }
             };
-            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-            let elapsed = started.elapsed();
-            GRPC_REQUESTS
-                .with_label_values(&[known_method(&method, code), code_name(code)])
-                .observe(elapsed.as_secs_f64());
-            tracing::debug!(method, code = code_name(code), elapsed_ms = elapsed.as_millis() as u64, "call answered");
             Ok(response)
         };
-        Box::pin(context.scope(deadline::within(timeout, work)))
-    }
-}
-
-/// A label from a bounded set: paths that no service has are not labels.
-fn known_method(method: &str, code: Code) -> &str {
-    if code == Code::Unimplemented { "unknown" } else { method }
-}
-
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
+        Box::pin(deadline::within(timeout, work))
     }
 }
 
@@ -145,11 +108,12 @@ pub enum Listener {
     Tcp(tokio::net::TcpListener),
 }
 
-/// Serves until `stop` is cancelled and the calls in work are done.
+/// Serves the calls to the service of this name until `stop` is cancelled and those in work are done.
 ///
 /// # Errors
 /// What the transport said.
 pub async fn serve(
+    name: &'static str,
     listener: Listener,
     routes: Routes,
     incoming: Incoming,
@@ -157,6 +121,7 @@ pub async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .layer(Calls::of(name))
         .layer(incoming)
         .add_routes(routes);
     match listener {

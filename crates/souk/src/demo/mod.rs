@@ -36,11 +36,11 @@ async fn visit_temporary(places: Places) -> anyhow::Result<()> {
     println!("no Souk runs on the data folder: starting one in {}", folder.display());
     let options = private_instance(Places { data_dir: Some(folder.clone()), ..places });
     let (settings, _) = Settings::load(&options)?;
-    let log_control = settings.process.init_logs("souk")?;
-    log_control.set("error")?;
+    let telemetry = settings.process.init_telemetry("souk")?;
+    telemetry.log_control.set("error")?;
     let data_dir = DataDir::take(&settings.data_dir)?;
     let started = Instant::now();
-    let result = match assembly::start(&settings, log_control, true, true).await {
+    let result = match assembly::start(&settings, telemetry.log_control.clone(), true, true).await {
         Ok(souk) => {
             println!("started and seeded in {} ms", started.elapsed().as_millis());
             // Ctrl-C ends the visit, and what was started for it.

@@ -40,7 +40,7 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 pub(crate) async fn run(options: UpOptions) -> anyhow::Result<()> {
     let started = Instant::now();
     let plan = Plan::make(&options)?;
-    let log_control = plan.process.init_logs("souk")?;
+    let telemetry = plan.process.init_telemetry("souk")?;
     let gateway = *plan.gateways.first().context("there is a gateway")?;
     let reachable = plan.gateways.iter().any(|gateway| !gateway.ip().is_loopback()) && !options.allow_demo_accounts;
     if options.seed && reachable {
@@ -51,7 +51,7 @@ pub(crate) async fn run(options: UpOptions) -> anyhow::Result<()> {
     let seeder = seeder(&plan)?;
     let (server, internal) = internal_http::bind(
         plan.internal,
-        InternalHttp { health: health.clone(), log_control },
+        InternalHttp { health: health.clone(), log_control: telemetry.log_control.clone() },
         seed::internal_routes(seeder.clone()),
     )
     .map_err(|error| assembly::internal_address_taken(plan.internal, &error))?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Event;
+use contracts::audit::Backlog;
 use futures::StreamExt as _;
 use messaging::outbox::{OutboxError, OutboxSource};
 use messaging::outbox_status::{OutboxStatus, OutboxStatusSource, Unpublished};
@@ -90,6 +91,20 @@ impl OutboxSource for RedisOutbox {
 
     async fn appended(&self) {
         self.journal.appended.notified().await;
+    }
+
+    async fn backlog(&self) -> Result<Backlog, OutboxError> {
+        let mut ask = pipe();
+        let key = self.journal.keys.outbox();
+        ask.atomic().cmd("ZCARD").arg(&key).cmd("ZRANGE").arg(&key).arg(0).arg(0);
+        let (waiting, oldest): (u64, Vec<String>) =
+            self.journal.connection.pipeline(&ask).await.map_err(unavailable)?;
+        let oldest: Option<Event> = oldest
+            .first()
+            .map(|body| serde_json::from_str(body))
+            .transpose()
+            .map_err(|error| OutboxError(Box::new(error)))?;
+        Ok(Backlog { waiting, oldest_at: oldest.map(|event| event.time) })
     }
 }
 

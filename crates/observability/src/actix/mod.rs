@@ -1,0 +1,3 @@
+//! Middleware for actix-web (feature `actix`).
+
+pub mod request;
