@@ -6,7 +6,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::logs::{self, InvalidFilter, LogControl, LogSettings};
+use crate::logs::{self, LogControl, LogError, LogGuard, LogSettings};
 use crate::trace::{ErrorsOnSpans, TraceSettings, Traces};
 
 /// Logs and traces of a process.
@@ -23,14 +23,16 @@ pub struct Guard {
     /// Changes the log level.
     pub log_control: LogControl,
     _traces: Traces,
+    // After the traces: what their end has to say is said.
+    _logs: LogGuard,
 }
 
 /// Installs logs and traces for the whole process, once: a second call leaves the first installed.
 ///
 /// # Errors
-/// [`InvalidFilter`].
-pub fn init(settings: &Settings) -> Result<Guard, InvalidFilter> {
-    let (lines, log_control) = logs::build(&settings.logs)?;
+/// [`LogError`].
+pub fn init(settings: &Settings) -> Result<Guard, LogError> {
+    let (lines, log_control, logs) = logs::build(&settings.logs)?;
     let traces = Traces::install(&settings.traces);
     // Without an endpoint nobody sees what a span holds: what libraries have to say about themselves is not worked out.
     let spans = settings.traces.endpoint.is_some().then(|| {
@@ -44,5 +46,5 @@ pub fn init(settings: &Settings) -> Result<Guard, InvalidFilter> {
     });
     // Fails only when a subscriber is installed already, as in tests that share a process.
     let _ = tracing_subscriber::registry().with(lines).with(spans).try_init();
-    Ok(Guard { log_control, _traces: traces })
+    Ok(Guard { log_control, _traces: traces, _logs: logs })
 }

@@ -5,7 +5,7 @@
 //! - [`context`] carries the request id and the place in the trace through a task, so that every line, call and event of a
 //!   request names them; [`spent`] adds up what it waited for;
 //! - [`trace`] makes spans and sends them over OTLP;
-//! - [`logs`] writes lines; their level can be changed while the process runs; [`redact`] keeps secrets out of them;
+//! - [`logs`] writes lines; their level can be changed while the process runs; [`redact`] keeps secrets out of both;
 //! - [`metrics`] holds the process's registry and renders it;
 //! - [`health`] answers whether the process lives and whether it is ready;
 //! - `actix` and `tonic` (features of these names) join all of it to a server and to clients.

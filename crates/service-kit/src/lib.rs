@@ -15,6 +15,7 @@ pub mod backoff;
 pub mod grpc;
 pub mod host;
 pub mod internal_http;
+mod log_files;
 pub mod lone;
 pub mod platform;
 pub mod process;

@@ -3,11 +3,23 @@
 use std::fmt;
 use std::str::FromStr;
 
-use observability::logs::{self, InvalidFilter, LogFormat, LogSettings};
+use observability::logs::{self, ACCESS_TARGET, FileSettings, InvalidFilter, LogError, LogFormat, LogSettings};
 use observability::trace::{KeyValue, OtlpEndpoint, OtlpProtocol, SampleRatio, TraceSettings};
 use observability::{Guard, Settings};
 
+use crate::log_files;
 use crate::settings::Source;
+
+/// Whose lines those of a module are, where nothing else says it: services that share a process.
+const SERVICES: &[(&str, &str)] = &[
+    ("gateway", "gateway"),
+    ("users", "users"),
+    ("orders", "orders"),
+    ("inventory", "inventory"),
+    ("payment", "payment"),
+    ("notification", "notification"),
+    (ACCESS_TARGET, "gateway"),
+];
 
 /// Where the process runs: decides defaults, never behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +87,8 @@ pub struct ProcessSettings {
     pub log_filter: String,
     /// `SOUK_LOG_FORMAT`.
     pub log_format: LogFormat,
+    /// `SOUK_LOG_DIR` and the other `SOUK_LOG_*`.
+    pub log_files: Option<FileSettings>,
     /// `SOUK_OTLP_ENDPOINT`, spoken to as `SOUK_OTLP_PROTOCOL` says.
     pub otlp_endpoint: Option<OtlpEndpoint>,
     /// `SOUK_TRACE_SAMPLE_RATIO`.
@@ -97,6 +111,7 @@ impl ProcessSettings {
         let log_filter: Filter =
             source.or("SOUK_LOG", filter, "error, warn, info, http, debug, trace, or a list such as info,orders=debug");
         let log_format: Format = source.or("SOUK_LOG_FORMAT", format, "pretty for people, json for machines");
+        let log_files = log_files::load(source);
         let endpoint: Option<OtlpEndpoint> = source.optional(
             "SOUK_OTLP_ENDPOINT",
             "where traces are sent (OTLP), such as http://127.0.0.1:4317; not set: nowhere",
@@ -112,14 +127,14 @@ impl ProcessSettings {
             Some(protocol) => endpoint.speaking(protocol),
             None => endpoint,
         });
-        Self { environment, log_filter: log_filter.0, log_format: log_format.0, otlp_endpoint, sample_ratio }
+        Self { environment, log_filter: log_filter.0, log_format: log_format.0, log_files, otlp_endpoint, sample_ratio }
     }
 
     /// Installs logs and traces of a process of this name.
     ///
     /// # Errors
-    /// [`InvalidFilter`]; not for settings that [`ProcessSettings::load`] accepted.
-    pub fn init_telemetry(&self, service: &'static str) -> Result<Guard, InvalidFilter> {
+    /// [`LogError`] when the log files can't be had; a filter that [`ProcessSettings::load`] accepted is valid.
+    pub fn init_telemetry(&self, service: &'static str) -> Result<Guard, LogError> {
         let attributes = vec![
             KeyValue::new("service.namespace", "souk"),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
@@ -127,7 +142,13 @@ impl ProcessSettings {
             KeyValue::new("deployment.environment.name", self.environment.to_string()),
         ];
         observability::init(&Settings {
-            logs: LogSettings { filter: self.log_filter.clone(), format: self.log_format, service },
+            logs: LogSettings {
+                filter: self.log_filter.clone(),
+                format: self.log_format,
+                services: SERVICES,
+                files: self.log_files.clone(),
+                ..LogSettings::new(service)
+            },
             traces: TraceSettings {
                 service,
                 endpoint: self.otlp_endpoint.clone(),

@@ -113,6 +113,11 @@ impl Source {
         self
     }
 
+    /// The service that is alone in this process, if one is.
+    pub(crate) fn lone_service(&self) -> Option<&'static str> {
+        self.alone
+    }
+
     /// An option of the command line overrules everything.
     pub fn override_with(&mut self, key: &str, value: impl Into<String>) {
         self.values.insert(key.to_owned(), (value.into(), Origin::CommandLine));
