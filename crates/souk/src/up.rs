@@ -1,5 +1,7 @@
 //! `souk up`.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use service_kit::host;
 
@@ -7,6 +9,9 @@ use crate::cli::UpOptions;
 use crate::data_dir::{DataDir, Running};
 use crate::settings::Settings;
 use crate::{assembly, banner};
+
+/// How long an impatient end waits for lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Starts everything and serves until asked to stop.
 pub(crate) async fn run(options: UpOptions) -> anyhow::Result<()> {
@@ -26,9 +31,11 @@ pub(crate) async fn run(options: UpOptions) -> anyhow::Result<()> {
         () = souk.failed() => {}
     }
     eprintln!("\nstopping: finishing what is in work (Ctrl-C again ends at once)");
-    tokio::spawn(async {
+    let log_control = telemetry.log_control.clone();
+    tokio::spawn(async move {
         if host::stop_signal().await.is_ok() {
             // Nothing acknowledged is lost: whatever is on disk is taken up at the next start.
+            log_control.flush(LAST_LINES);
             std::process::exit(130);
         }
     });

@@ -1,7 +1,7 @@
 //! Where the examples get their settings from.
 
 use observability::Settings;
-use observability::logs::{LogFormat, LogSettings};
+use observability::logs::LogSettings;
 use observability::trace::TraceSettings;
 
 /// `LOG` is the level or filter, `OTLP_ENDPOINT` where traces go.
@@ -13,8 +13,7 @@ pub(crate) fn from_environment(service: &'static str) -> Result<Settings, Box<dy
     Ok(Settings {
         logs: LogSettings {
             filter: std::env::var("LOG").unwrap_or_else(|_| "info".to_owned()),
-            format: LogFormat::Json,
-            service,
+            ..LogSettings::new(service)
         },
         traces: TraceSettings { service, endpoint, ..TraceSettings::default() },
     })

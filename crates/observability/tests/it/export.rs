@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use observability::logs::{LogFormat, LogSettings};
+use observability::logs::LogSettings;
 use observability::spent::{Dependency, spend};
 use observability::trace::{self, KeyValue, SpanKind, TraceSettings};
 use observability::{Guard, RequestContext, Settings};
@@ -21,7 +21,7 @@ static PROCESS: LazyLock<Process> = LazyLock::new(|| {
     let (receiver, address) = Receiver::start();
     let endpoint = Some(format!("http://{address}").parse().unwrap());
     let settings = Settings {
-        logs: LogSettings { filter: "error".to_owned(), format: LogFormat::Json, service: "test" },
+        logs: LogSettings { filter: "error".to_owned(), ..LogSettings::new("test") },
         traces: TraceSettings { service: "process", endpoint, ..TraceSettings::default() },
     };
     Process { receiver, _telemetry: observability::init(&settings).unwrap() }

@@ -141,6 +141,11 @@ impl Plan {
                     environment.insert("SOUK_GATEWAY_ADDR".to_owned(), public.to_string());
                     gateways.push(public);
                 }
+                // Two processes never share a folder of log files: a service's first is <dir>/<service>.
+                if let Some(files) = process.log_files.as_ref().filter(|_| instance > 0) {
+                    let dir = files.dir.join(format!("instance-{}", instance + 1));
+                    environment.insert("SOUK_LOG_DIR".to_owned(), dir.display().to_string());
+                }
                 let suffix = if instance == 0 { String::new() } else { format!("-{}", instance + 1) };
                 processes.push(Wanted {
                     service: role.name,
