@@ -165,10 +165,10 @@ def checkout():
                     thresholds=[("orange", 6), ("red", 14.4)])
     board.row("Checkouts")
     every = 'job="souk"'
-    board.graph("Checkouts by outcome", "A minute. undecided is 202, failed is 5xx.", "cpm",
+    board.graph("Checkouts by outcome", "A minute, as orders sees it. undecided is 202, failed is 5xx.", "cpm",
                 (f"sum by (outcome) (rate(checkout_duration_seconds_count{{{every}}}[$__rate_interval])) * 60", "{{outcome}}"),
                 stack=True)
-    board.graph("Time to the answer", "Of those that were answered; the line is the objective's 250 ms.", "s",
+    board.graph("Time to the answer", "Of those that were answered, as orders sees it; the line is the objective's 250 ms.", "s",
                 *quantiles("checkout_duration_seconds", 'job="souk",outcome!="failed"'), thresholds=[("red", 0.25)])
     board.graph("Orders by status", "How many orders a minute became so.", "cpm",
                 (f"sum by (status) (rate(orders_total{{{every}}}[$__rate_interval])) * 60", "{{status}}"))
