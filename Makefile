@@ -23,11 +23,12 @@ distributed: ## build and start the six services as processes of their own on th
 	$(CARGO) build --workspace --bins
 	scripts/backends run --services -- $${CARGO_TARGET_DIR:-target}/debug/souk up --distributed --seed
 
-check: ## formatting, lints, layers; nothing is run
+check: ## formatting, lints, layers, alert rules and dashboards; nothing is run
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --workspace --all-targets --no-default-features -- -D warnings
 	scripts/check-layers
+	scripts/check-deploy
 
 demo: ## a customer's whole journey, every answer checked, on the Souk that runs or on one of its own
 	$(CARGO) run -p souk --no-default-features -- demo
