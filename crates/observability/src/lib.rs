@@ -5,6 +5,9 @@
 //! - [`metrics`] holds the process's registry and renders it;
 //! - [`health`] answers whether the process lives and whether it is ready.
 
+pub mod access_log;
+#[cfg(feature = "actix")]
+pub mod actix;
 pub mod context;
 pub mod health;
 pub mod logs;
