@@ -133,6 +133,8 @@ fn bind(
     let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
     let for_workers = settings.clone();
     let server = HttpServer::new(move || {
+        // Made once by each worker, on the runtime that is its own.
+        observability::metrics::runtime::watch(&tokio::runtime::Handle::current());
         middleware::pipeline(&for_workers)
             .app_data(clients.clone())
             .app_data(access.clone())

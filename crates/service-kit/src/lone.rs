@@ -125,6 +125,7 @@ where
         .and_then(|runtime| {
             runtime.block_on(async {
                 let log_control = process.init_logs(service.name)?;
+                observability::metrics::runtime::watch(&tokio::runtime::Handle::current());
                 let health = Health::default();
                 let operators = Operators::start(common.internal_address, health.clone(), log_control)?;
                 let asked = asked_to_stop(common.stop_with_parent);

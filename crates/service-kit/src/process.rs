@@ -64,6 +64,20 @@ impl FromStr for Format {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct OnOff(bool);
+
+impl FromStr for OnOff {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "on" => Ok(Self(true)),
+            "off" => Ok(Self(false)),
+            _ => Err("use on or off".to_owned()),
+        }
+    }
+}
+
 /// See each field's setting.
 #[derive(Clone, Debug)]
 pub struct ProcessSettings {
@@ -73,6 +87,8 @@ pub struct ProcessSettings {
     pub log_filter: String,
     /// `SOUK_LOG_FORMAT`.
     pub log_format: LogFormat,
+    /// `SOUK_METRICS`.
+    pub metrics: bool,
 }
 
 impl ProcessSettings {
@@ -91,14 +107,17 @@ impl ProcessSettings {
         let log_filter: Filter =
             source.or("SOUK_LOG", filter, "error, warn, info, http, debug, trace, or a list such as info,orders=debug");
         let log_format: Format = source.or("SOUK_LOG_FORMAT", format, "pretty for people, json for machines");
-        Self { environment, log_filter: log_filter.0, log_format: log_format.0 }
+        let metrics: OnOff =
+            source.or("SOUK_METRICS", "on", "on, or off: requests are not measured, and /metrics is 404");
+        Self { environment, log_filter: log_filter.0, log_format: log_format.0, metrics: metrics.0 }
     }
 
-    /// Installs the log output.
+    /// Installs the log output, and turns the metrics on or off.
     ///
     /// # Errors
     /// [`InvalidFilter`]; not for settings that [`ProcessSettings::load`] accepted.
     pub fn init_logs(&self, service: &'static str) -> Result<LogControl, InvalidFilter> {
+        observability::metrics::set_enabled(self.metrics);
         logs::init(&LogSettings { filter: self.log_filter.clone(), format: self.log_format, service })
     }
 }

@@ -17,6 +17,7 @@ use tonic::{Request, Status};
 use crate::auth::ServiceIdentity;
 use crate::grpc::deadline;
 use crate::grpc::local::LocalConnector;
+use crate::grpc::measured::{self, Measured};
 use crate::grpc::pool::Pool;
 
 /// Largest answer head that is read. A refusal travels in headers, and one that names every item of an order outgrows the
@@ -38,7 +39,7 @@ pub enum Transport {
 impl tower::Service<http::Request<Body>> for Transport {
     type Response = http::Response<Body>;
     type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = Either<LocalAnswer, <Pool as tower::Service<http::Request<Body>>>::Future>;
+    type Future = Measured<Either<LocalAnswer, <Pool as tower::Service<http::Request<Body>>>::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         match self {
@@ -48,10 +49,12 @@ impl tower::Service<http::Request<Body>> for Transport {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        match self {
+        let method = measured::method(request.uri().path());
+        let answer = match self {
             Self::Local(channel) => Either::Left(channel.call(request).err_into()),
             Self::Remote(pool) => Either::Right(pool.call(request)),
-        }
+        };
+        Measured::new(method, answer)
     }
 }
 

@@ -2,8 +2,10 @@
 //! inside one process, [`deadline`] for the time a request has left, [`pool`] for neighbours at several addresses, [`health`] for `grpc.health.v1`.
 
 pub mod client;
+mod code;
 pub mod deadline;
 pub mod health;
 pub mod local;
+mod measured;
 pub mod pool;
 pub mod server;
