@@ -50,7 +50,7 @@ fn methods(descriptors: &FileDescriptorSet) -> String {
         for service in &file.service {
             for method in &service.method {
                 let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
-                arms += &format!("{path:?} => Some({path:?}), ");
+                arms.extend([format!("{path:?} => Some({path:?}), ")]);
             }
         }
     }

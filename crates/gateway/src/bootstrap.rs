@@ -102,6 +102,7 @@ pub async fn build(
         hub: Arc::clone(&hub),
         revocations: Arc::clone(&revocations),
         reload: Arc::clone(&reload),
+        clock: Arc::clone(&platform.clock),
     });
     let instance = platform.ids.new_uuid().to_string();
     let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
