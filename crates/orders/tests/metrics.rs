@@ -1,5 +1,7 @@
 //! The business's metrics, counted exactly: in a process of its own, since they are the whole process's.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 #[path = "it/helpers.rs"]
 #[expect(dead_code, reason = "shared with the other tests, and this one needs a part")]
 mod helpers;
