@@ -15,8 +15,8 @@ use observability::metrics::ACTIVE_CONNECTIONS;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::frame;
 use super::hub::{Heard, LiveMessage, RealtimeHub, Subscription};
+use super::{frame, metrics};
 use crate::clients::{Clients, call};
 use crate::extract::{Access, Caller};
 
@@ -201,6 +201,7 @@ impl InboxStream {
             Heard::Message(LiveMessage::Entry { seq, .. }) if seq <= self.position => {}
             Heard::Message(LiveMessage::Entry { seq, frame }) if seq == self.position + 1 => {
                 self.position = seq;
+                metrics::count_pushed(metrics::SSE, 1);
                 return Step::Send(frame);
             }
             Heard::Message(LiveMessage::Entry { .. } | LiveMessage::Missed) | Heard::Lagged => self.behind = true,
@@ -213,12 +214,15 @@ impl InboxStream {
     /// The frames of those entries that come after the position, in one piece.
     fn show(&mut self, entries: Vec<InboxEntry>) -> Option<Bytes> {
         let mut frames = String::new();
+        let mut shown = 0;
         for entry in entries {
             if entry.seq > self.position {
                 frame::write_entry(&mut frames, &entry.event, entry.seq, &entry.data_json);
                 self.position = entry.seq;
+                shown += 1;
             }
         }
+        metrics::count_pushed(metrics::SSE, shown);
         (!frames.is_empty()).then(|| frames.into())
     }
 }
@@ -227,17 +231,15 @@ impl InboxStream {
 struct Counted;
 
 impl Counted {
-    const TRANSPORT: &'static str = "sse";
-
     fn new() -> Self {
-        ACTIVE_CONNECTIONS.with_label_values(&[Self::TRANSPORT]).inc();
+        ACTIVE_CONNECTIONS.with_label_values(&[metrics::SSE]).inc();
         Self
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        ACTIVE_CONNECTIONS.with_label_values(&[Self::TRANSPORT]).dec();
+        ACTIVE_CONNECTIONS.with_label_values(&[metrics::SSE]).dec();
     }
 }
 
