@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use contracts::event_data::{InboxAppended, UserEvent, event_type};
 use contracts::{Clock, Event};
 use messaging::{BusError, ConsumeError, Consumer, EventBus, EventHandler, Subscription};
+use observability::RequestContext;
 use service_kit::BackgroundTask;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +67,8 @@ impl RealtimeConsumer {
     fn push(&self, event: &Event, entry: &InboxAppended) {
         if self.hub.is_heard(entry.user_id) {
             let frame = frame::entry(&entry.event, entry.seq, entry.data.get());
-            self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame });
+            let cause = RequestContext::current();
+            self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame, cause });
             metrics::observe_fanout(self.clock.now().since(event.time));
         }
     }

@@ -12,6 +12,7 @@ use contracts::{Clock, Refusal};
 use futures::Stream;
 use observability::RequestContext;
 use observability::metrics::ACTIVE_CONNECTIONS;
+use observability::trace::{KeyValue, SpanKind};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -199,9 +200,10 @@ impl InboxStream {
     fn hear(&mut self, heard: Heard) -> Step {
         match heard {
             Heard::Message(LiveMessage::Entry { seq, .. }) if seq <= self.position => {}
-            Heard::Message(LiveMessage::Entry { seq, frame }) if seq == self.position + 1 => {
+            Heard::Message(LiveMessage::Entry { seq, frame, cause }) if seq == self.position + 1 => {
                 self.position = seq;
                 metrics::count_pushed(metrics::SSE, 1);
+                end_trace(cause.as_ref(), seq);
                 return Step::Send(frame);
             }
             Heard::Message(LiveMessage::Entry { .. } | LiveMessage::Missed) | Heard::Lagged => self.behind = true,
@@ -225,6 +227,19 @@ impl InboxStream {
         metrics::count_pushed(metrics::SSE, shown);
         (!frames.is_empty()).then(|| frames.into())
     }
+}
+
+/// The last span of what the request caused: the entry goes out over a connection, which is on nobody's way.
+fn end_trace(cause: Option<&RequestContext>, seq: u64) {
+    let span = cause.and_then(|cause| {
+        cause.child(SpanKind::Producer, "push inbox entry", || {
+            vec![
+                KeyValue::new("realtime.transport", metrics::SSE),
+                KeyValue::new("inbox.cursor", i64::try_from(seq).unwrap_or(i64::MAX)),
+            ]
+        })
+    });
+    drop(span);
 }
 
 /// Counts an open stream for as long as it lives.
