@@ -5,6 +5,7 @@
 //! - [`context`] carries the request id and the place in the trace through a task, so that every line, call and event of a
 //!   request names them; [`spent`] adds up what it waited for;
 //! - [`trace`] makes spans and sends them over OTLP;
+//! - [`db`] tells of calls to stores: spans, metrics, the slow-query log;
 //! - [`logs`] writes lines; their level can be changed while the process runs; [`redact`] keeps secrets out of them;
 //! - [`metrics`] holds the process's registry and renders it;
 //! - [`health`] answers whether the process lives and whether it is ready;
@@ -13,6 +14,7 @@
 #[cfg(feature = "actix")]
 pub mod actix;
 pub mod context;
+pub mod db;
 pub mod health;
 mod init;
 pub mod logs;
