@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use contracts::Event;
 use contracts::audit::Backlog;
+use observability::db::StoreFault;
 use rusqlite::{Connection, OptionalExtension as _};
 use sqlite::{Database, Migration, StoreError};
 use tokio::sync::Notify;
@@ -70,13 +71,13 @@ impl SqliteOutbox {
     ///
     /// # Errors
     /// As [`Database::write`].
-    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    pub async fn write<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
     where
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: From<StoreError> + StoreFault + Send + 'static,
     {
-        let result = self.database.write(work).await;
+        let result = self.database.write(operation, work).await;
         if result.is_ok() {
             self.appended.notify_one();
         }
@@ -88,7 +89,7 @@ impl SqliteOutbox {
 impl OutboxSource for SqliteOutbox {
     async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, OutboxError> {
         self.database
-            .read(move |connection| {
+            .read("pending events", move |connection| {
                 let mut statement = connection.prepare_cached(
                     "SELECT position, body FROM outbox JOIN events USING (position) ORDER BY position LIMIT ?1",
                 )?;
@@ -109,7 +110,7 @@ impl OutboxSource for SqliteOutbox {
 
     async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError> {
         self.database
-            .write(move |connection| {
+            .write("mark events published", move |connection| {
                 let mut delete = connection.prepare_cached("DELETE FROM outbox WHERE position = ?1")?;
                 for position in positions {
                     delete.execute([position])?;
@@ -125,7 +126,7 @@ impl OutboxSource for SqliteOutbox {
     }
 
     async fn backlog(&self) -> Result<Backlog, OutboxError> {
-        let read = self.database.read(|connection| Ok(backlog(connection)?)).await;
+        let read = self.database.read("count outbox", |connection| Ok(backlog(connection)?)).await;
         read.map_err(|error: StoreError| OutboxError(Box::new(error)))
     }
 }

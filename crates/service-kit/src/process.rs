@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use observability::logs::{self, ACCESS_TARGET, FileSettings, InvalidFilter, LogError, LogFormat, LogSettings};
 use observability::trace::{KeyValue, OtlpEndpoint, OtlpProtocol, SampleRatio, TraceSettings};
@@ -109,6 +110,8 @@ pub struct ProcessSettings {
     pub otlp_endpoint: Option<OtlpEndpoint>,
     /// `SOUK_TRACE_SAMPLE_RATIO`.
     pub sample_ratio: SampleRatio,
+    /// `SOUK_SLOW_QUERY_MS`; zero is off.
+    pub slow_query: Duration,
 }
 
 impl ProcessSettings {
@@ -141,6 +144,12 @@ impl ProcessSettings {
             ratio,
             "the part of new traces that is recorded, 0 to 1; a caller's own decision is kept",
         );
+        let slow_query_ms: u32 = source.or(
+            "SOUK_SLOW_QUERY_MS",
+            "200",
+            "from how many milliseconds on an operation on a store is logged as slow; 0: never",
+        );
+        let slow_query = Duration::from_millis(slow_query_ms.into());
         let otlp_endpoint = endpoint.map(|endpoint| match protocol {
             Some(protocol) => endpoint.speaking(protocol),
             None => endpoint,
@@ -153,6 +162,7 @@ impl ProcessSettings {
             log_files,
             otlp_endpoint,
             sample_ratio,
+            slow_query,
         }
     }
 
@@ -168,6 +178,7 @@ impl ProcessSettings {
             KeyValue::new("service.instance.id", format!("{service}-{}", std::process::id())),
             KeyValue::new("deployment.environment.name", self.environment.to_string()),
         ];
+        observability::db::set_slow_threshold(self.slow_query);
         observability::init(&Settings {
             logs: LogSettings {
                 filter: self.log_filter.clone(),

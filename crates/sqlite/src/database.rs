@@ -1,14 +1,16 @@
 //! One database file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use observability::db::{Client, PoolState, StoreFault, System};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::migration::{self, Migration, MigrationError};
+use crate::statements::{self, Statements};
 use crate::url::SqliteUrl;
 use crate::writer::{self, CommitResult, Completion, Job, run_cached};
 
@@ -81,6 +83,7 @@ pub struct Database {
 
 struct Inner {
     path: PathBuf,
+    client: Client,
     jobs: Option<Sender<Job>>,
     writer: Option<std::thread::JoinHandle<()>>,
     readers: Mutex<Vec<Connection>>,
@@ -106,13 +109,27 @@ impl std::fmt::Debug for Database {
 }
 
 impl Database {
-    /// Opens the file, making it and its folder if need be, and brings its schema up to date.
+    /// Opens the file, making it and its folder if need be, and brings its schema up to date. Telemetry names it by the name
+    /// of the file.
     ///
     /// Blocks while it does, a few milliseconds for an existing file.
     ///
     /// # Errors
     /// [`OpenError`], naming the file.
     pub fn open(url: &SqliteUrl, durability: Durability, migrations: &[Migration]) -> Result<Self, OpenError> {
+        Self::open_as(Client::new(System::Sqlite, name_of(url.path())), url, durability, migrations)
+    }
+
+    /// The same; telemetry is `client`'s to tell.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub fn open_as(
+        client: Client,
+        url: &SqliteUrl,
+        durability: Durability,
+        migrations: &[Migration],
+    ) -> Result<Self, OpenError> {
         let path = url.path().to_owned();
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder { path: path.clone(), source })?;
@@ -127,23 +144,29 @@ impl Database {
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
         let (jobs, queue) = channel();
-        let name = path.file_stem().map_or_else(|| "sqlite".to_owned(), |stem| stem.to_string_lossy().into_owned());
         let writer = std::thread::Builder::new()
-            .name(format!("db-{name}"))
+            .name(format!("db-{}", name_of(&path)))
             .spawn(move || writer::run(connection, queue))
             .map_err(|source| OpenError::Folder { path: path.clone(), source })?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                path,
-                jobs: Some(jobs),
-                writer: Some(writer),
-                readers: Mutex::new(readers),
-                free_readers: Arc::new(Semaphore::new(READERS)),
-            }),
-        })
+        let free_readers = Arc::new(Semaphore::new(READERS));
+        let inner = Arc::new(Inner {
+            path,
+            client,
+            jobs: Some(jobs),
+            writer: Some(writer),
+            readers: Mutex::new(readers),
+            free_readers: Arc::clone(&free_readers),
+        });
+        let watched = Arc::downgrade(&inner);
+        inner.client.watch_pool(move || {
+            // Of the semaphore alone: a strong reference to the rest might be the last, and closing a file takes time.
+            (watched.strong_count() > 0).then(|| pool_state(&free_readers))
+        });
+        Ok(Self { inner })
     }
 
-    /// Runs `work` in a write transaction; kept if it returns `Ok`, undone if it returns `Err` or panics.
+    /// Runs `work` in a write transaction; kept if it returns `Ok`, undone if it returns `Err` or panics. `operation` is what
+    /// telemetry calls it: one of few names, such as `save order`.
     ///
     /// Returns after the transaction is on disk. If the returned future is dropped the write still happens or not as a
     /// whole. Writes of one caller are done in the order they were awaited. `work` runs on the writing thread: it must
@@ -151,55 +174,85 @@ impl Database {
     ///
     /// # Errors
     /// What `work` returned, or [`StoreError`] through `E` when the store failed; nothing was kept then.
-    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    pub async fn write<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
     where
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: From<StoreError> + StoreFault + Send + 'static,
     {
+        let mut call = self.inner.client.begin(operation);
+        let asked = Instant::now();
+        let is_recorded = call.is_recorded();
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let result = work(connection);
+        let job = Job::new(is_recorded, move |connection| {
+            let waited = asked.elapsed();
+            let (result, ran) = statements::collect(is_recorded, || work(connection));
             let keep = result.is_ok();
             let completion: Completion = Box::new(move |committed: CommitResult| {
                 let result = match (result, committed) {
                     (Ok(_), Err(error)) => Err(E::from(StoreError::Sqlite(error))),
                     (result, _) => result,
                 };
-                let _ = answer.send(result);
+                let _ = answer.send((result, waited, ran));
             });
             (keep, completion)
         });
         if let Some(jobs) = &self.inner.jobs {
             let _ = jobs.send(job);
         }
-        answered.await.unwrap_or_else(|_| Err(E::from(StoreError::Dropped)))
+        let result = match answered.await {
+            Ok((result, waited, ran)) => {
+                self.inner.client.waited(waited);
+                call.statements(ran.into_text());
+                result
+            }
+            Err(_) => Err(E::from(StoreError::Dropped)),
+        };
+        call.end(&result);
+        result
     }
 
-    /// Runs `work` on a reading connection, in one read transaction: it sees one state of the file throughout.
+    /// Runs `work` on a reading connection, in one read transaction: it sees one state of the file throughout. `operation`
+    /// is what telemetry calls it: one of few names, such as `find order`.
     ///
     /// # Errors
     /// What `work` returned, or [`StoreError`] through `E`.
-    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
+    pub async fn read<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
     where
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: From<StoreError> + StoreFault + Send + 'static,
     {
-        let permit =
-            Arc::clone(&self.inner.free_readers).acquire_owned().await.map_err(|_| E::from(StoreError::Dropped))?;
-        let reader = lock(&self.inner.readers).pop().ok_or_else(|| E::from(StoreError::Dropped))?;
+        let mut call = self.inner.client.begin(operation);
+        let (result, ran) = match self.read_on_lease(call.is_recorded(), work).await {
+            Ok((result, ran)) => (result, ran),
+            Err(error) => (Err(E::from(error)), Statements::default()),
+        };
+        call.statements(ran.into_text());
+        call.end(&result);
+        result
+    }
+
+    async fn read_on_lease<T, E, F>(&self, is_recorded: bool, work: F) -> Result<(Result<T, E>, Statements), StoreError>
+    where
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let asked = Instant::now();
+        let free = Arc::clone(&self.inner.free_readers).acquire_owned().await;
+        self.inner.client.waited(asked.elapsed());
+        let permit = free.map_err(|_| StoreError::Dropped)?;
+        let reader = lock(&self.inner.readers).pop().ok_or(StoreError::Dropped)?;
         // The connection goes back, and only then the permit, whatever happens to `work` or to the caller.
-        let lease = ReaderLease { inner: Arc::clone(&self.inner), reader: Some(reader), _permit: permit };
-        tokio::task::spawn_blocking(move || {
-            let Some(connection) = lease.reader.as_ref() else {
-                return Err(E::from(StoreError::Dropped));
-            };
-            let _snapshot = Snapshot::begin(connection).map_err(|error| E::from(StoreError::from(error)))?;
-            work(connection)
-        })
-        .await
-        .unwrap_or_else(|_| Err(E::from(StoreError::Dropped)))
+        let mut lease = ReaderLease { inner: Arc::clone(&self.inner), reader: Some(reader), _permit: permit };
+        let reading = tokio::task::spawn_blocking(move || {
+            let connection = lease.reader.as_mut().ok_or(StoreError::Dropped)?;
+            let watched = statements::Watched::of(connection, is_recorded);
+            let _snapshot = Snapshot::begin(&watched)?;
+            Ok(statements::collect(is_recorded, || work(&watched)))
+        });
+        reading.await.unwrap_or(Err(StoreError::Dropped))
     }
 
     /// Answers when the store can be written to.
@@ -207,8 +260,18 @@ impl Database {
     /// # Errors
     /// [`StoreError`] when it can't.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.write(|connection| Ok(connection.query_row("SELECT 1", [], |_| Ok(()))?)).await
+        self.write("ping", |connection| Ok(connection.query_row("SELECT 1", [], |_| Ok(()))?)).await
     }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "sqlite".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// The readers. The writer is one more connection, which is nobody's to wait for: writes wait for their turn.
+fn pool_state(free_readers: &Semaphore) -> PoolState {
+    let idle = free_readers.available_permits().min(READERS);
+    PoolState { idle: idle as u64, used: (READERS - idle) as u64, max: READERS as u64 }
 }
 
 /// A read transaction; ends with its scope, also when that panics.
@@ -247,7 +310,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(path: &std::path::Path, flags: OpenFlags, durability: Durability) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, flags: OpenFlags, durability: Durability) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     // Another process (an auditor, a backup) may hold the file for a moment.
     connection.busy_timeout(Duration::from_secs(5))?;

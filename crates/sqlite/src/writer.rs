@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 
 use rusqlite::Connection;
 
+use crate::statements::Watched;
+
 /// Most writes that share one transaction: bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
 
@@ -16,7 +18,22 @@ pub(crate) type CommitResult = Result<(), Arc<rusqlite::Error>>;
 pub(crate) type Completion = Box<dyn FnOnce(CommitResult) + Send>;
 
 /// One write: runs inside the transaction, says whether it is to be kept, and returns how to answer its caller.
-pub(crate) type Job = Box<dyn FnOnce(&Connection) -> (bool, Completion) + Send>;
+pub(crate) struct Job {
+    /// Whether its statements are to be told.
+    is_recorded: bool,
+    work: Box<Work>,
+}
+
+type Work = dyn FnOnce(&Connection) -> (bool, Completion) + Send;
+
+impl Job {
+    pub(crate) fn new(
+        is_recorded: bool,
+        work: impl FnOnce(&Connection) -> (bool, Completion) + Send + 'static,
+    ) -> Self {
+        Self { is_recorded, work: Box::new(work) }
+    }
+}
 
 /// Runs until every sender is gone; then what is on the connection is closed (and the WAL folded into the file).
 pub(crate) fn run(mut connection: Connection, jobs: Receiver<Job>) {
@@ -35,11 +52,12 @@ pub(crate) fn run(mut connection: Connection, jobs: Receiver<Job>) {
 
 fn write_batch(connection: &mut Connection, batch: &mut Vec<Job>) {
     let mut completions = Vec::with_capacity(batch.len());
-    let result = run_cached(connection, "BEGIN IMMEDIATE").and_then(|()| {
+    let connection = Watched::of(connection, batch.iter().any(|job| job.is_recorded));
+    let result = run_cached(&connection, "BEGIN IMMEDIATE").and_then(|()| {
         for job in batch.drain(..) {
-            completions.push(run_in_savepoint(connection, job)?);
+            completions.push(run_in_savepoint(&connection, job)?);
         }
-        run_cached(connection, "COMMIT")
+        run_cached(&connection, "COMMIT")
     });
     if result.is_err()
         && !connection.is_autocommit()
@@ -66,7 +84,7 @@ pub(crate) fn run_cached(connection: &Connection, statement: &str) -> rusqlite::
 fn run_in_savepoint(connection: &Connection, job: Job) -> rusqlite::Result<Completion> {
     run_cached(connection, "SAVEPOINT job")?;
     // A panic in one write must not take the thread, and with it every later write, down.
-    let (keep, completion) = catch_unwind(AssertUnwindSafe(|| job(connection))).unwrap_or_else(|_| {
+    let (keep, completion) = catch_unwind(AssertUnwindSafe(|| (job.work)(connection))).unwrap_or_else(|_| {
         tracing::error!("a write panicked; it was undone");
         (false, Box::new(|_: CommitResult| {}) as Completion)
     });

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use mongodb::bson::doc;
 use mongodb::error::Error;
-use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
+use mongodb::options::{ClientOptions, ReadConcern, ServerAddress, WriteConcern};
 use mongodb::{Client, Collection, Database};
+use observability::db::{self, StoreFault, System};
 use tokio::sync::{Notify, OnceCell};
 
 use super::error::MongoError;
 use super::indexes::make_indexes;
+use super::pool::{DRIVERS_MAX, PoolEvents};
 use super::writing::Writing;
 use super::{CollectionPlan, inbox, outbox};
 
@@ -35,6 +37,7 @@ pub struct InvalidMongoUrl;
 #[derive(Clone)]
 pub struct MongoDatabase {
     client: Client,
+    calls: db::Client,
     database: Database,
     plan: Arc<[CollectionPlan]>,
     ready: Arc<OnceCell<()>>,
@@ -56,11 +59,16 @@ impl MongoDatabase {
         options.write_concern = Some(WriteConcern::majority());
         options.read_concern = Some(ReadConcern::majority());
         options.selection_criteria = None;
+        let calls = calls_of(&name, default_name, &options);
+        let (pool, max) = (Arc::new(PoolEvents::default()), options.max_pool_size.unwrap_or(DRIVERS_MAX));
+        options.cmap_event_handler = Some(pool.handler(calls.clone()));
+        let watched = Arc::downgrade(&pool);
+        calls.watch_pool(move || Some(watched.upgrade()?.state(max)));
         let client = Client::with_options(options).map_err(|_| InvalidMongoUrl)?;
         plan.extend(outbox::plan());
         plan.push(inbox::plan());
         let database = client.database(&name);
-        Ok(Self { client, database, plan: plan.into(), ready: Arc::default(), appended: Arc::default() })
+        Ok(Self { client, calls, database, plan: plan.into(), ready: Arc::default(), appended: Arc::default() })
     }
 
     /// Its name.
@@ -73,22 +81,32 @@ impl MongoDatabase {
         self.database.collection(name)
     }
 
-    /// Runs an operation: after the database was made ready, and not for ever.
+    /// Runs an operation: after the database was made ready, and not for ever. `name` is what telemetry calls it: one of few,
+    /// such as `save contact`.
     ///
     /// # Errors
     /// [`MongoError`] when the server is away or unsuitable, else as the operation.
-    pub async fn within<T, E>(&self, operation: impl Future<Output = Result<T, E>> + Send) -> Result<T, E>
+    pub async fn within<T, E>(
+        &self,
+        name: &'static str,
+        operation: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E>
     where
-        E: From<MongoError>,
+        E: From<MongoError> + StoreFault,
     {
+        // The driver's futures are large, and would lie in each of the layers here.
+        let operation = Box::pin(operation);
         let all = async {
             self.make_ready().await?;
             operation.await
         };
-        match tokio::time::timeout(OPERATION_DEADLINE, all).await {
-            Ok(result) => result,
-            Err(_) => Err(MongoError::TimedOut.into()),
-        }
+        let limited = async {
+            match tokio::time::timeout(OPERATION_DEADLINE, all).await {
+                Ok(result) => result,
+                Err(_) => Err(MongoError::TimedOut.into()),
+            }
+        };
+        self.calls.call(name, limited).await
     }
 
     /// Runs reads alone, and not for ever. Nothing is made ready: a database that is only looked at stays as it is.
@@ -170,5 +188,14 @@ impl MongoDatabase {
             ));
         }
         Ok(())
+    }
+}
+
+/// What telemetry calls the database. Of several servers the first of the address stands for all.
+fn calls_of(name: &str, service: &str, options: &ClientOptions) -> db::Client {
+    let calls = db::Client::new(System::Mongodb, name).owned_by(service);
+    match options.hosts.first() {
+        Some(ServerAddress::Tcp { host, port }) => calls.at(host, port.unwrap_or(27017)),
+        _ => calls,
     }
 }

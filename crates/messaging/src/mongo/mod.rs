@@ -10,11 +10,13 @@
 
 mod database;
 mod error;
+mod fault;
 pub mod inbox;
 mod indexes;
 mod lease;
 mod outbox;
 mod outbox_status;
+mod pool;
 mod schema;
 mod writing;
 

@@ -169,7 +169,7 @@ fn unavailable(error: MongoError) -> OutboxError {
 #[async_trait]
 impl OutboxSource for MongoOutbox {
     async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, OutboxError> {
-        self.database.within(self.read_pending(limit)).await.map_err(unavailable)
+        self.database.within("pending events", self.read_pending(limit)).await.map_err(unavailable)
     }
 
     async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError> {
@@ -177,7 +177,7 @@ impl OutboxSource for MongoOutbox {
             self.waiting().delete_many(doc! { "_id": { "$in": positions } }).await?;
             Ok::<_, MongoError>(())
         };
-        self.database.within(mark).await.map_err(unavailable)
+        self.database.within("mark events published", mark).await.map_err(unavailable)
     }
 
     async fn appended(&self) {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use observability::db::{Client, PoolState, StoreFault, System};
 use sqlx_core::connection::Connection as _;
 use sqlx_core::executor::Executor as _;
 use sqlx_core::pool::{Pool, PoolConnection, PoolOptions};
@@ -82,7 +83,7 @@ impl StoreError {
         }
     }
 
-    fn sql_state(&self) -> Option<std::borrow::Cow<'_, str>> {
+    pub(super) fn sql_state(&self) -> Option<std::borrow::Cow<'_, str>> {
         match self {
             Self::Sql(sqlx_core::Error::Database(error)) => error.code(),
             _ => None,
@@ -97,6 +98,7 @@ pub struct Database {
 }
 
 struct Inner {
+    client: Client,
     pool: Pool<Postgres>,
     options: PgConnectOptions,
     /// The schema to make, if it is not simply the one that the address leads to.
@@ -112,7 +114,7 @@ impl Database {
     /// # Errors
     /// [`InvalidPostgresUrl`].
     pub fn new(url: &str, application: &str, migrations: &'static [Migration]) -> Result<Self, InvalidPostgresUrl> {
-        Ok(Self::with(parse(url)?.application_name(application), None, migrations))
+        Ok(Self::with(application, parse(url)?.application_name(application), None, migrations))
     }
 
     /// The same in a schema of its own, which is made with the tables: `name`, or `<schema>_<name>` where the address itself
@@ -135,10 +137,16 @@ impl Database {
         if !schema.chars().all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit()) {
             return Err(InvalidPostgresUrl);
         }
-        Ok(Self::with(options.options([("search_path", &schema)]), Some(schema), migrations))
+        Ok(Self::with(application, options.options([("search_path", &schema)]), Some(schema), migrations))
     }
 
-    fn with(options: PgConnectOptions, schema: Option<String>, migrations: &'static [Migration]) -> Self {
+    fn with(
+        application: &str,
+        options: PgConnectOptions,
+        schema: Option<String>,
+        migrations: &'static [Migration],
+    ) -> Self {
+        let client = client_of(application, &options);
         let options = options.options(SESSION);
         let pool = PoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
@@ -150,7 +158,10 @@ impl Database {
             })
             .connect_lazy_with(options.clone());
         let (is_ready, notify_queued) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { pool, options, schema, migrations, is_ready, notify_queued }) }
+        let inner = Arc::new(Inner { client, pool, options, schema, migrations, is_ready, notify_queued });
+        let watched = Arc::downgrade(&inner);
+        inner.client.watch_pool(move || Some(pool_state(&watched.upgrade()?.pool)));
+        Self { inner }
     }
 
     /// Brings the schema up to date, once.
@@ -210,7 +221,10 @@ impl Database {
     /// [`StoreError`]; when the server is away, after at most a second and a half.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
         self.check_ready()?;
-        Ok(self.inner.pool.acquire().await?)
+        let asked = Instant::now();
+        let connection = self.inner.pool.acquire().await;
+        self.inner.client.waited(asked.elapsed());
+        Ok(connection?)
     }
 
     /// Begins a transaction (read committed).
@@ -218,22 +232,27 @@ impl Database {
     /// # Errors
     /// As [`Self::acquire`].
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        self.check_ready()?;
-        Ok(self.inner.pool.begin().await?)
+        // As the pool itself does it, with the wait told apart.
+        Ok(Transaction::begin(self.acquire().await?, None).await?)
     }
 
-    /// Ends an operation that the server leaves without an answer.
+    /// Runs an operation, and ends it when the server leaves it without an answer. `name` is what telemetry calls it: one of
+    /// few, such as `save order`.
     ///
     /// # Errors
     /// What the operation returned, or [`StoreError::TimedOut`] through `E`.
-    pub async fn within_time<T, E: From<StoreError>>(
+    pub async fn within_time<T, E: From<StoreError> + StoreFault>(
         &self,
+        name: &'static str,
         operation: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        match tokio::time::timeout(OPERATION_TIMEOUT, operation).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::TimedOut.into()),
-        }
+        let limited = async {
+            match tokio::time::timeout(OPERATION_TIMEOUT, operation).await {
+                Ok(result) => result,
+                Err(_) => Err(StoreError::TimedOut.into()),
+            }
+        };
+        self.inner.client.call(name, limited).await
     }
 
     /// Tells all relays of this outbox that something was appended; to be called after the commit.
@@ -290,6 +309,19 @@ impl Database {
     fn check_ready(&self) -> Result<(), StoreError> {
         if self.inner.is_ready.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::NotReady) }
     }
+}
+
+/// What telemetry calls the database. The service is what the application's name says after the product's.
+fn client_of(application: &str, options: &PgConnectOptions) -> Client {
+    let namespace = options.get_database().unwrap_or_else(|| options.get_username());
+    Client::new(System::Postgresql, namespace)
+        .owned_by(application.strip_prefix("souk-").unwrap_or(application))
+        .at(options.get_host(), options.get_port())
+}
+
+fn pool_state(pool: &Pool<Postgres>) -> PoolState {
+    let (open, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
+    PoolState { idle, used: open.saturating_sub(idle), max: u64::from(MAX_CONNECTIONS) }
 }
 
 fn parse(url: &str) -> Result<PgConnectOptions, InvalidPostgresUrl> {

@@ -11,6 +11,7 @@
 //! Source: docs/adr/0011-postgresql-through-sqlx.md.
 
 pub mod database;
+mod fault;
 pub mod inbox;
 pub mod migration;
 pub mod outbox;

@@ -200,7 +200,7 @@ impl OutboxSource for PostgresOutbox {
 
     async fn backlog(&self) -> Result<Backlog, OutboxError> {
         // Not in the relay's session: it may be waiting there.
-        let read = self.database.within_time(async {
+        let read = self.database.within_time("count outbox", async {
             let mut connection = self.database.acquire().await?;
             read_only::backlog(&mut connection).await
         });

@@ -87,7 +87,7 @@ fn change(connection: &Connection, group: &str, which: &Which, change: &Change) 
 #[async_trait]
 impl DeadLetters for SqliteDeadLetters {
     async fn piles(&self, _groups: &[String]) -> Result<Vec<Pile>, DeadLetterError> {
-        let read = self.shared.database.read(|connection| {
+        let read = self.shared.database.read("list dead-letter piles", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT queue, count(*) FROM messages WHERE queue LIKE '%.dead' GROUP BY queue ORDER BY queue",
             )?;
@@ -103,7 +103,7 @@ impl DeadLetters for SqliteDeadLetters {
 
     async fn list(&self, group: &str, limit: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
         let group = group.to_owned();
-        let read = self.shared.database.read(move |connection| {
+        let read = self.shared.database.read("list dead letters", move |connection| {
             // In the order in which they were given up, as far as that is known.
             let sql = format!(
                 "SELECT {COLUMNS} FROM messages WHERE queue = ?1 ORDER BY coalesce(last_failed_at, 0), id LIMIT ?2"
@@ -117,7 +117,7 @@ impl DeadLetters for SqliteDeadLetters {
 
     async fn find(&self, id: &LetterId) -> Result<Option<DeadLetter>, DeadLetterError> {
         let (group, Some(row)) = (id.group.clone(), row_id(&id.key)) else { return Ok(None) };
-        let read = self.shared.database.read(move |connection| {
+        let read = self.shared.database.read("find dead letter", move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM messages WHERE queue = ?1 AND id = ?2");
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query_map((dead_queue(&group), row), |row| letter(&group, row))?;
@@ -128,7 +128,7 @@ impl DeadLetters for SqliteDeadLetters {
 
     async fn replay(&self, group: &str, which: &Which) -> Result<Handled, DeadLetterError> {
         let (name, which, now) = (group.to_owned(), which.clone(), self.shared.clock.now().unix_ms());
-        let write = self.shared.database.write(move |connection| {
+        let write = self.shared.database.write("replay dead letters", move |connection| {
             let declared = "SELECT EXISTS (SELECT 1 FROM bindings WHERE queue = ?1)";
             if !connection.query_row(declared, [&name], |row| row.get::<_, bool>(0))? {
                 return Ok(None);
@@ -142,7 +142,10 @@ impl DeadLetters for SqliteDeadLetters {
 
     async fn discard(&self, group: &str, which: &Which) -> Result<Handled, DeadLetterError> {
         let (group, which) = (group.to_owned(), which.clone());
-        let write = self.shared.database.write(move |connection| change(connection, &group, &which, &Change::Discard));
+        let write = self
+            .shared
+            .database
+            .write("discard dead letters", move |connection| change(connection, &group, &which, &Change::Discard));
         write.await.map_err(unavailable)
     }
 }

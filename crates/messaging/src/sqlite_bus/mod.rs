@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::{Clock, Event};
+use observability::db::{Client, System};
 use rusqlite::Connection;
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 use tokio::sync::Notify;
@@ -106,7 +107,7 @@ impl SqliteBus {
     /// [`ConnectError`].
     pub async fn open(url: &SqliteUrl, clock: Arc<dyn Clock>) -> Result<Self, ConnectError> {
         let database = open_database(url)?;
-        let bindings = database.read(read_bindings).await?;
+        let bindings = database.read("list bindings", read_bindings).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 database,
@@ -120,7 +121,13 @@ impl SqliteBus {
 }
 
 fn open_database(url: &SqliteUrl) -> Result<Database, OpenError> {
-    Database::open(url, Durability::Full, SCHEMA)
+    // The broker of a process, not a store of its services.
+    Database::open_as(
+        Client::new(System::Sqlite, "broker").owned_by("broker").as_broker(),
+        url,
+        Durability::Full,
+        SCHEMA,
+    )
 }
 
 fn read_bindings(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
@@ -153,7 +160,7 @@ impl EventBus for SqliteBus {
         let now = self.shared.clock.now().unix_ms();
         self.shared
             .database
-            .write(move |connection| {
+            .write("publish", move |connection| {
                 let mut insert = connection
                     .prepare_cached("INSERT INTO messages (queue, body, available_at) VALUES (?1, ?2, ?3)")?;
                 for (queue, body) in &copies {
@@ -178,7 +185,7 @@ impl EventBus for SqliteBus {
         let bindings = self
             .shared
             .database
-            .write(move |connection| {
+            .write("subscribe", move |connection| {
                 connection.execute("DELETE FROM bindings WHERE queue = ?1", [&queue])?;
                 for pattern in &patterns {
                     connection.execute("INSERT OR IGNORE INTO bindings VALUES (?1, ?2)", (&queue, pattern))?;
@@ -234,7 +241,7 @@ impl SqliteDeliveries {
         let rows = self
             .shared
             .database
-            .read(move |connection| {
+            .read("fetch deliveries", move |connection| {
                 let mut statement = connection.prepare_cached(
                     "SELECT id, body, attempts, available_at FROM messages WHERE queue = ?1 ORDER BY available_at, id LIMIT ?2",
                 )?;
@@ -298,7 +305,7 @@ impl Deliveries for SqliteDeliveries {
         let result = self
             .shared
             .database
-            .write(move |connection| {
+            .write("settle delivery", move |connection| {
                 let mut buried = 0;
                 let mut delete = connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?;
                 let mut delay = connection.prepare_cached(

@@ -101,7 +101,7 @@ async fn an_event_counts_as_used_only_with_its_effect_and_only_once_for_each_con
     let database = Database::open(&url, Durability::Full, &[inbox::SCHEMA]).unwrap();
     let id = event("x", "1", 1).id;
     let use_it = |consumer: &'static str, fail: bool| {
-        database.write(move |connection| {
+        database.write("test", move |connection| {
             let first = inbox::record_first_use(connection, consumer, id, Timestamp::from_unix_ms(1))?;
             if fail { Err(StoreError::Dropped) } else { Ok(first) }
         })

@@ -212,7 +212,7 @@ mod in_sqlite {
     impl Fixture for InSqlite {
         async fn append(&self, events: &[Event]) {
             let events = events.to_vec();
-            let append = self.outbox.write(move |connection| {
+            let append = self.outbox.write("test", move |connection| {
                 for event in &events {
                     outbox::append(connection, event)?;
                 }

@@ -43,7 +43,7 @@ impl Effects {
     }
 
     async fn kept(&self) -> i64 {
-        let count = self.database.write(|connection| {
+        let count = self.database.write("test", |connection| {
             Ok::<_, StoreError>(connection.query_row("SELECT count(*) FROM effects", [], |row| row.get(0))?)
         });
         count.await.unwrap()
@@ -58,7 +58,7 @@ impl EventHandler for Effects {
             self.handled.send_modify(|handled| *handled += 1);
             return Err(ConsumeError::Transient("too early".to_owned()));
         }
-        let using = self.database.write(move |connection| {
+        let using = self.database.write("test", move |connection| {
             let first = inbox::record_first_use(connection, "test", id, Timestamp::from_unix_ms(1))?;
             if first {
                 connection.execute(

@@ -20,7 +20,7 @@ fn open_outbox(folder: &TempDir) -> SqliteOutbox {
 
 async fn append(outbox: &SqliteOutbox, events: Vec<Event>) {
     outbox
-        .write(move |connection| {
+        .write("test", move |connection| {
             for event in &events {
                 outbox::append(connection, event)?;
             }
@@ -83,7 +83,7 @@ async fn an_event_whose_transaction_was_undone_is_never_published_and_a_publishe
     let outbox = open_outbox(&folder);
     let undone = event("x", "1", 1);
     let refused = outbox
-        .write(move |connection| {
+        .write("test", move |connection| {
             outbox::append(connection, &undone)?;
             Err::<(), _>(StoreError::Dropped)
         })

@@ -24,7 +24,7 @@ fn insert(name: String, value: i64) -> impl FnOnce(&Connection) -> Result<(), St
 
 async fn count(database: &Database) -> i64 {
     database
-        .read(|c| Ok::<_, StoreError>(c.query_row("SELECT count(*) FROM entries", [], |row| row.get(0))?))
+        .read("test", |c| Ok::<_, StoreError>(c.query_row("SELECT count(*) FROM entries", [], |row| row.get(0))?))
         .await
         .unwrap()
 }
@@ -32,7 +32,7 @@ async fn count(database: &Database) -> i64 {
 #[tokio::test]
 async fn what_was_written_is_there_after_reopening() {
     let folder = TempDir::new().unwrap();
-    open(&folder).write(insert("a".into(), 1)).await.unwrap();
+    open(&folder).write("insert", insert("a".into(), 1)).await.unwrap();
     assert_eq!(count(&open(&folder)).await, 1);
 }
 
@@ -40,7 +40,7 @@ async fn what_was_written_is_there_after_reopening() {
 async fn a_clean_close_leaves_one_file_with_everything_in_it() {
     let folder = TempDir::new().unwrap();
     let database = open(&folder);
-    database.write(insert("a".into(), 1)).await.unwrap();
+    database.write("insert", insert("a".into(), 1)).await.unwrap();
     assert_eq!(count(&database).await, 1);
     drop(database);
     let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -54,7 +54,7 @@ async fn of_many_writes_at_once_a_failing_one_undoes_only_itself() {
     let writes = (0..200).map(|n| {
         let database = database.clone();
         // Every fourth name is taken by the one before.
-        tokio::spawn(async move { database.write(insert(format!("{}", n - i64::from(n % 4 == 3)), n)).await })
+        tokio::spawn(async move { database.write("insert", insert(format!("{}", n - i64::from(n % 4 == 3)), n)).await })
     });
     let results: Vec<_> = futures_all(writes.collect()).await;
     let failed = results.iter().filter(|result| result.is_err()).count();
@@ -67,13 +67,13 @@ async fn a_panicking_write_is_undone_and_later_ones_succeed() {
     let folder = TempDir::new().unwrap();
     let database = open(&folder);
     let refused = database
-        .write(|connection| {
+        .write("test", |connection| {
             insert("a".into(), 1)(connection)?;
             if connection.is_autocommit() { Ok(()) } else { panic!("on purpose") }
         })
         .await;
     assert!(matches!(refused, Err::<(), _>(StoreError::Dropped)), "{refused:?}");
-    database.write(insert("a".into(), 2)).await.unwrap();
+    database.write("insert", insert("a".into(), 2)).await.unwrap();
     assert_eq!(count(&database).await, 1);
 }
 
@@ -83,14 +83,14 @@ async fn a_panicking_read_holds_no_old_state_for_the_next() {
     let database = open(&folder);
     for _ in 0..8 {
         let panicked = database
-            .read(|c| {
+            .read("test", |c| {
                 c.query_row("SELECT count(*) FROM entries", [], |row| row.get::<_, i64>(0))?;
                 if c.is_autocommit() { Ok(()) } else { panic!("on purpose") }
             })
             .await;
         assert!(matches!(panicked, Err::<(), _>(StoreError::Dropped)), "{panicked:?}");
     }
-    database.write(insert("a".into(), 1)).await.unwrap();
+    database.write("insert", insert("a".into(), 1)).await.unwrap();
     for _ in 0..8 {
         assert_eq!(count(&database).await, 1);
     }
@@ -100,13 +100,13 @@ async fn a_panicking_read_holds_no_old_state_for_the_next() {
 async fn a_read_sees_one_state_while_others_write() {
     let folder = TempDir::new().unwrap();
     let database = open(&folder);
-    database.write(insert("a".into(), 1)).await.unwrap();
+    database.write("insert", insert("a".into(), 1)).await.unwrap();
     let (started, wait_started) = std::sync::mpsc::channel();
     let (written, wait_written) = std::sync::mpsc::channel::<()>();
     let reader = database.clone();
     let read = tokio::spawn(async move {
         reader
-            .read(move |c| {
+            .read("test", move |c| {
                 let count =
                     |c: &Connection| c.query_row("SELECT count(*) FROM entries", [], |row| row.get::<_, i64>(0));
                 let before = count(c)?;
@@ -118,7 +118,7 @@ async fn a_read_sees_one_state_while_others_write() {
             .unwrap()
     });
     tokio::task::spawn_blocking(move || wait_started.recv().unwrap()).await.unwrap();
-    database.write(insert("b".into(), 1)).await.unwrap();
+    database.write("insert", insert("b".into(), 1)).await.unwrap();
     written.send(()).unwrap();
     assert_eq!(read.await.unwrap(), (1, 1));
     assert_eq!(count(&database).await, 2);
@@ -128,11 +128,11 @@ async fn a_read_sees_one_state_while_others_write() {
 async fn a_write_whose_caller_is_gone_still_happens_as_a_whole() {
     let folder = TempDir::new().unwrap();
     let database = open(&folder);
-    let mut write = Box::pin(database.write(insert("a".into(), 1)));
+    let mut write = Box::pin(database.write("insert", insert("a".into(), 1)));
     let _ = futures_poll_once(&mut write).await;
     drop(write);
     // The next write comes after it in the same queue.
-    database.write(insert("b".into(), 1)).await.unwrap();
+    database.write("insert", insert("b".into(), 1)).await.unwrap();
     assert_eq!(count(&database).await, 2);
 }
 
@@ -185,4 +185,37 @@ async fn futures_poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Outpu
         })
     })
     .await
+}
+
+/// How often an operation on the file of [`open`] was observed.
+fn observed(operation: &str) -> Option<u64> {
+    let text = String::from_utf8(observability::metrics::render()).unwrap();
+    let line = format!(
+        "db_client_operation_duration_seconds_count{{operation=\"{operation}\",service=\"test\",system=\"sqlite\"}} "
+    );
+    text.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok())
+}
+
+#[tokio::test]
+async fn each_operation_is_observed_once_and_the_readers_are_told() {
+    let folder = TempDir::new().unwrap();
+    let database = open(&folder);
+    database.write("observed write", insert("a".into(), 1)).await.unwrap();
+    database.write("observed write", insert("a".into(), 2)).await.unwrap_err();
+    database.read("observed read", |c| Ok::<_, StoreError>(c.query_row("SELECT 1", [], |_| Ok(()))?)).await.unwrap();
+    assert_eq!((observed("observed write"), observed("observed read")), (Some(2), Some(1)));
+    let metrics = String::from_utf8(observability::metrics::render()).unwrap();
+    assert!(metrics.contains("db_pool_connections{service=\"test\",state=\"idle\",system=\"sqlite\"}"), "{metrics}");
+    assert!(metrics.contains("db_pool_wait_seconds_count{service=\"test\",system=\"sqlite\"}"), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_a_request_waits_for_the_file_is_its_own() {
+    let folder = TempDir::new().unwrap();
+    let database = open(&folder);
+    let request = observability::RequestContext::background();
+    request.clone().scope(database.write("insert", insert("a".into(), 1))).await.unwrap();
+    let (time, calls) = request.spent().on(observability::spent::Dependency::Sql);
+    assert_eq!(calls, 1);
+    assert!(!time.is_zero());
 }

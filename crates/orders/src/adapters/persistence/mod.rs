@@ -2,6 +2,7 @@
 
 mod audit_rows;
 mod envelope;
+mod fault;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "postgres")]

@@ -138,7 +138,7 @@ impl OrderRepository for PostgresOrderRepository {
             self.database.notify_appended();
             Ok(None)
         };
-        self.database.within_time(placing).await
+        self.database.within_time("place order", placing).await
     }
 
     async fn find_key(
@@ -148,7 +148,7 @@ impl OrderRepository for PostgresOrderRepository {
         now: Timestamp,
     ) -> Result<Option<IdempotencyRecord>, RepositoryError> {
         let finding = async { find_key(&mut *self.database.acquire().await?, user_id, key).await };
-        let found = self.database.within_time(finding).await?;
+        let found = self.database.within_time("find idempotency key", finding).await?;
         Ok(found.filter(|record| now.since(record.created_at) < KEY_TTL))
     }
 
@@ -160,7 +160,7 @@ impl OrderRepository for PostgresOrderRepository {
                 .await?;
             body.map(|body| rows::order_of(id, &body)).transpose()
         };
-        self.database.within_time(finding).await
+        self.database.within_time("find order", finding).await
     }
 
     async fn find_with_saga(&self, id: OrderId) -> Result<Option<(Order, Saga)>, RepositoryError> {
@@ -174,7 +174,7 @@ impl OrderRepository for PostgresOrderRepository {
                 .await?;
             row.map(|row| rows::order_and_saga_of(&row)).transpose()
         };
-        self.database.within_time(finding).await
+        self.database.within_time("find order with saga", finding).await
     }
 
     async fn save(&self, change: Change) -> Result<(), RepositoryError> {
@@ -183,7 +183,7 @@ impl OrderRepository for PostgresOrderRepository {
                 let mut connection = self.database.acquire().await?;
                 rows::update_saga(&mut connection, &change.saga).await
             };
-            return self.database.within_time(saving).await;
+            return self.database.within_time("save order", saving).await;
         };
         let envelope = envelope(self.ids.as_ref(), event)?;
         let saving = async {
@@ -195,7 +195,7 @@ impl OrderRepository for PostgresOrderRepository {
             self.database.notify_appended();
             Ok(())
         };
-        self.database.within_time(saving).await
+        self.database.within_time("save order", saving).await
     }
 
     async fn claim_due(
@@ -233,7 +233,7 @@ impl OrderRepository for PostgresOrderRepository {
             claimed.sort_by_key(|(was_due, _)| *was_due);
             Ok(claimed.into_iter().map(|(_, pair)| pair).collect())
         };
-        self.database.within_time(claiming).await
+        self.database.within_time("claim due sagas", claiming).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
@@ -243,7 +243,7 @@ impl OrderRepository for PostgresOrderRepository {
                 .await?;
             Ok(due.map(Timestamp::from_unix_ms))
         };
-        self.database.within_time(looking).await
+        self.database.within_time("next due saga", looking).await
     }
 
     async fn count_unfinished(&self) -> Result<Unfinished, RepositoryError> {
@@ -267,7 +267,7 @@ impl OrderRepository for PostgresOrderRepository {
             };
             Ok(Unfinished { sagas: sagas.unsigned_abs(), oldest_pending })
         };
-        self.database.within_time(counting).await
+        self.database.within_time("count unfinished sagas", counting).await
     }
 
     /// Nobody here can tell whether an owner lives: its lease will.
@@ -293,7 +293,7 @@ impl OrderRepository for PostgresOrderRepository {
                 .await?;
             found.iter().map(|row| rows::order_of(OrderId::from_uuid(row.try_get(0)?), row.try_get(1)?)).collect()
         };
-        self.database.within_time(listing).await
+        self.database.within_time("list orders", listing).await
     }
 
     async fn timeline(&self, id: OrderId) -> Result<Vec<OrderData>, RepositoryError> {
@@ -313,7 +313,7 @@ impl OrderRepository for PostgresOrderRepository {
                 })
                 .collect()
         };
-        self.database.within_time(reading).await
+        self.database.within_time("order timeline", reading).await
     }
 
     async fn changed_since(&self, after: u64, limit: usize) -> Result<ChangedOrders, RepositoryError> {
@@ -351,7 +351,7 @@ impl OrderRepository for PostgresOrderRepository {
                 .collect::<Result<_, RepositoryError>>()?;
             Ok(ChangedOrders { orders, settled })
         };
-        self.database.within_time(reading).await
+        self.database.within_time("list changed orders", reading).await
     }
 
     async fn forget_old_keys(&self, now: Timestamp) -> Result<usize, RepositoryError> {
@@ -362,6 +362,6 @@ impl OrderRepository for PostgresOrderRepository {
                 .await?;
             Ok(forgotten.rows_affected() as usize)
         };
-        self.database.within_time(forgetting).await
+        self.database.within_time("forget idempotency keys", forgetting).await
     }
 }

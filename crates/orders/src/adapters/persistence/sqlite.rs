@@ -112,7 +112,7 @@ impl OrderRepository for SqliteOrderRepository {
     ) -> Result<Option<IdempotencyRecord>, RepositoryError> {
         let envelope = envelope(self.ids.as_ref(), &event)?;
         self.outbox
-            .write(move |connection| {
+            .write("place order", move |connection| {
                 if let Some(key) = &key
                     && let Some(taken) = find_key(connection, key.user_id, &key.key)?
                     && is_fresh(&taken, key.created_at)
@@ -156,13 +156,15 @@ impl OrderRepository for SqliteOrderRepository {
     ) -> Result<Option<IdempotencyRecord>, RepositoryError> {
         let key = key.to_owned();
         self.database
-            .read(move |connection| Ok(find_key(connection, user_id, &key)?.filter(|record| is_fresh(record, now))))
+            .read("find idempotency key", move |connection| {
+                Ok(find_key(connection, user_id, &key)?.filter(|record| is_fresh(record, now)))
+            })
             .await
     }
 
     async fn find(&self, id: OrderId) -> Result<Option<Order>, RepositoryError> {
         self.database
-            .read(move |connection| {
+            .read("find order", move |connection| {
                 connection
                     .prepare_cached("SELECT body FROM orders WHERE id = ?1")?
                     .query_row([id.to_string()], |row| row.get::<_, String>(0))
@@ -175,7 +177,7 @@ impl OrderRepository for SqliteOrderRepository {
 
     async fn find_with_saga(&self, id: OrderId) -> Result<Option<(Order, Saga)>, RepositoryError> {
         self.database
-            .read(move |connection| {
+            .read("find order with saga", move |connection| {
                 connection
                     .prepare_cached(&format!(
                         "SELECT {SAGA_COLUMNS}, o.body FROM sagas s JOIN orders o ON o.id = s.order_id WHERE s.order_id = ?1"
@@ -191,7 +193,7 @@ impl OrderRepository for SqliteOrderRepository {
     async fn save(&self, change: Change) -> Result<(), RepositoryError> {
         let envelope = change.order.as_ref().map(|(_, event)| envelope(self.ids.as_ref(), event)).transpose()?;
         self.outbox
-            .write(move |connection| {
+            .write("save order", move |connection| {
                 if update_saga(connection, &change.saga)? == 0 {
                     return Err(RepositoryError::Conflict);
                 }
@@ -231,7 +233,7 @@ impl OrderRepository for SqliteOrderRepository {
         }
         let owner = owner.to_owned();
         self.database
-            .write(move |connection| {
+            .write("claim due sagas", move |connection| {
                 let mut due = connection.prepare_cached(&format!(
                     "SELECT {SAGA_COLUMNS}, o.body FROM sagas s JOIN orders o ON o.id = s.order_id
                      WHERE s.due_at <= ?1 ORDER BY s.due_at LIMIT ?2"
@@ -253,7 +255,7 @@ impl OrderRepository for SqliteOrderRepository {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
         self.database
-            .read(|connection| {
+            .read("next due saga", |connection| {
                 let due: Option<i64> = connection
                     .prepare_cached("SELECT min(due_at) FROM sagas WHERE due_at IS NOT NULL")?
                     .query_row([], |row| row.get(0))?;
@@ -264,7 +266,7 @@ impl OrderRepository for SqliteOrderRepository {
 
     async fn count_unfinished(&self) -> Result<Unfinished, RepositoryError> {
         self.database
-            .read(|connection| {
+            .read("count unfinished sagas", |connection| {
                 let sagas: i64 = connection
                     .prepare_cached("SELECT count(*) FROM sagas WHERE due_at IS NOT NULL")?
                     .query_row([], |row| row.get(0))?;
@@ -284,7 +286,7 @@ impl OrderRepository for SqliteOrderRepository {
 
     async fn release_leases_of_the_dead(&self, now: Timestamp) -> Result<usize, RepositoryError> {
         self.database
-            .write(move |connection| {
+            .write("release leases", move |connection| {
                 let released = connection.execute(
                     "UPDATE sagas SET due_at = ?1, version = version + 1 WHERE due_at > ?1",
                     [now.unix_ms()],
@@ -296,7 +298,7 @@ impl OrderRepository for SqliteOrderRepository {
 
     async fn list(&self, filter: OrderFilter, limit: usize) -> Result<Vec<Order>, RepositoryError> {
         self.database
-            .read(move |connection| {
+            .read("list orders", move |connection| {
                 let mut conditions = Vec::new();
                 let mut values: Vec<String> = Vec::new();
                 if let Some(user_id) = filter.user_id {
@@ -325,7 +327,7 @@ impl OrderRepository for SqliteOrderRepository {
 
     async fn timeline(&self, id: OrderId) -> Result<Vec<OrderData>, RepositoryError> {
         self.database
-            .read(move |connection| {
+            .read("order timeline", move |connection| {
                 let mut statement =
                     connection.prepare_cached("SELECT id, body FROM events WHERE subject = ?1 ORDER BY position")?;
                 let rows = statement
@@ -344,7 +346,7 @@ impl OrderRepository for SqliteOrderRepository {
 
     async fn changed_since(&self, after: u64, limit: usize) -> Result<ChangedOrders, RepositoryError> {
         self.database
-            .read(move |connection| {
+            .read("list changed orders", move |connection| {
                 let end: i64 = connection
                     .prepare_cached("SELECT coalesce(max(position), 0) FROM events")?
                     .query_row([], |row| row.get(0))?;
@@ -377,7 +379,7 @@ impl OrderRepository for SqliteOrderRepository {
 
     async fn forget_old_keys(&self, now: Timestamp) -> Result<usize, RepositoryError> {
         self.database
-            .write(move |connection| {
+            .write("forget idempotency keys", move |connection| {
                 let before = now.minus(KEY_TTL).unix_ms();
                 Ok(connection.execute("DELETE FROM idempotency_keys WHERE created_at < ?1", [before])?)
             })

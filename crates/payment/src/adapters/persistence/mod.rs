@@ -1,6 +1,7 @@
 //! Where payments are kept.
 
 mod audit_rows;
+mod fault;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "postgres")]

@@ -55,12 +55,12 @@ impl PaymentRepository for PostgresPaymentRepository {
             let found = rows::find_payment(&mut connection, snapshot.order_id).await?;
             found.map(Some).ok_or(RepositoryError::Conflict)
         };
-        self.database.within_time(opening).await
+        self.database.within_time("open payment", opening).await
     }
 
     async fn find_by_order(&self, order_id: OrderId) -> Result<Option<Payment>, RepositoryError> {
         let finding = async { rows::find_payment(&mut *self.database.acquire().await?, order_id).await };
-        self.database.within_time(finding).await
+        self.database.within_time("find payment", finding).await
     }
 
     async fn find_order_of_refund(&self, refund_id: RefundId) -> Result<Option<OrderId>, RepositoryError> {
@@ -71,7 +71,7 @@ impl PaymentRepository for PostgresPaymentRepository {
                 .await?;
             Ok(order_id.map(OrderId::from_uuid))
         };
-        self.database.within_time(finding).await
+        self.database.within_time("find refund", finding).await
     }
 
     async fn save(&self, change: Change) -> Result<(), RepositoryError> {
@@ -95,7 +95,7 @@ impl PaymentRepository for PostgresPaymentRepository {
             }
             Ok(())
         };
-        self.database.within_time(saving).await
+        self.database.within_time("save payment", saving).await
     }
 
     async fn list_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, RepositoryError> {
@@ -119,7 +119,7 @@ impl PaymentRepository for PostgresPaymentRepository {
             };
             found.iter().map(due).collect()
         };
-        self.database.within_time(listing).await
+        self.database.within_time("list due payments", listing).await
     }
 
     async fn find_next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
@@ -133,11 +133,11 @@ impl PaymentRepository for PostgresPaymentRepository {
             .await?;
             Ok(due_at.map(Timestamp::from_unix_ms))
         };
-        self.database.within_time(looking).await
+        self.database.within_time("next due payment", looking).await
     }
 
     async fn list_ledger(&self, order_id: OrderId) -> Result<Vec<LedgerEntry>, RepositoryError> {
         let listing = async { rows::list_entries(&mut *self.database.acquire().await?, order_id).await };
-        self.database.within_time(listing).await
+        self.database.within_time("list ledger entries", listing).await
     }
 }

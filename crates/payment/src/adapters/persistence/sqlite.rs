@@ -53,7 +53,7 @@ impl PaymentRepository for SqlitePaymentRepository {
     async fn open(&self, payment: &Payment) -> Result<Option<Payment>, RepositoryError> {
         let snapshot = payment.snapshot();
         self.database
-            .write(move |connection| {
+            .write("open payment", move |connection| {
                 if rows::insert_payment(connection, &snapshot)? {
                     return Ok::<_, Failure>(None);
                 }
@@ -65,14 +65,14 @@ impl PaymentRepository for SqlitePaymentRepository {
 
     async fn find_by_order(&self, order_id: OrderId) -> Result<Option<Payment>, RepositoryError> {
         self.database
-            .read(move |connection| rows::find_payment(connection, order_id))
+            .read("find payment", move |connection| rows::find_payment(connection, order_id))
             .await
             .map_err(RepositoryError::from)
     }
 
     async fn find_order_of_refund(&self, refund_id: RefundId) -> Result<Option<OrderId>, RepositoryError> {
         self.database
-            .read(move |connection| {
+            .read("find refund", move |connection| {
                 let order_id: Option<String> = connection
                     .prepare_cached("SELECT order_id FROM refunds WHERE id = ?1")?
                     .query_row([refund_id.to_string()], |row| row.get(0))
@@ -103,12 +103,12 @@ impl PaymentRepository for SqlitePaymentRepository {
             }
             Ok(())
         };
-        self.outbox.write(write).await.map_err(RepositoryError::from)
+        self.outbox.write("save payment", write).await.map_err(RepositoryError::from)
     }
 
     async fn list_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, RepositoryError> {
         self.database
-            .read(move |connection| {
+            .read("list due payments", move |connection| {
                 let mut statement = connection.prepare_cached(
                     "SELECT order_id, NULL, next_check_at AS due_at FROM payments WHERE next_check_at <= ?1
                      UNION ALL
@@ -135,7 +135,7 @@ impl PaymentRepository for SqlitePaymentRepository {
 
     async fn find_next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
         self.database
-            .read(|connection| {
+            .read("next due payment", |connection| {
                 let due_at: Option<i64> = connection
                     .prepare_cached(
                         "SELECT min(due_at) FROM (
@@ -152,7 +152,7 @@ impl PaymentRepository for SqlitePaymentRepository {
 
     async fn list_ledger(&self, order_id: OrderId) -> Result<Vec<LedgerEntry>, RepositoryError> {
         self.database
-            .read(move |connection| rows::list_entries(connection, order_id))
+            .read("list ledger entries", move |connection| rows::list_entries(connection, order_id))
             .await
             .map_err(RepositoryError::from)
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use observability::db::{Fault, StoreFault};
 use rusqlite::ErrorCode;
 use sqlite::StoreError;
 
@@ -25,6 +26,18 @@ pub(super) enum Failure {
     Conflict,
     Invalid(InvalidRow),
     Store(StoreError),
+}
+
+impl StoreFault for Failure {
+    fn fault(&self) -> Option<Fault<'_>> {
+        match self {
+            Self::Conflict => Some(Fault::new("conflict", "the payment changed in the meantime")),
+            Self::Invalid(InvalidRow { table, row }) => {
+                Some(Fault::new("corrupt", format!("row {row} of {table} makes no sense")))
+            }
+            Self::Store(error) => error.fault(),
+        }
+    }
 }
 
 impl From<StoreError> for Failure {

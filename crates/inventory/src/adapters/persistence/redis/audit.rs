@@ -123,12 +123,14 @@ impl RedisAudit {
             let mut script = self.journal.scripts.repair.prepare_invoke();
             script.key(self.journal.keys.product_named(&product.sku)).arg(&product.revision);
             script.arg(product.ledger).arg(product.promised);
-            repaired += self.journal.connection.script::<usize>(&script).await.map_err(Failure::from)?;
+            repaired +=
+                self.journal.connection.script::<usize>("EVALSHA repair", &script).await.map_err(Failure::from)?;
         }
         for order_id in &findings.unlisted {
             let mut script = self.journal.scripts.reindex.prepare_invoke();
             script.key(self.journal.keys.reservation_named(order_id)).key(self.journal.keys.expiries()).arg(order_id);
-            repaired += self.journal.connection.script::<usize>(&script).await.map_err(Failure::from)?;
+            repaired +=
+                self.journal.connection.script::<usize>("EVALSHA reindex", &script).await.map_err(Failure::from)?;
         }
         Ok(repaired)
     }
@@ -198,7 +200,7 @@ impl RedisAudit {
         for key in keys {
             pipeline.cmd("HMGET").arg(key).arg(fields);
         }
-        let rows: Vec<RedisResult<Value>> = self.journal.connection.pipeline(&pipeline).await?;
+        let rows: Vec<RedisResult<Value>> = self.journal.connection.pipeline("PIPELINE HMGET", &pipeline).await?;
         let read = |row: RedisResult<Value>| match row.map_err(|error| Failure::reading(error, "", "")) {
             Ok(row) => Ok(from_redis_value(row).unwrap_or_default()),
             Err(Failure::Corrupt { .. }) => Ok(Vec::new()),

@@ -112,7 +112,7 @@ impl RedisCatalogue {
         if created {
             script.arg("created_by").arg(&id);
         }
-        let answer = self.journal.connection.script(&script).await;
+        let answer = self.journal.connection.script("EVALSHA product", &script).await;
         let (said, current): (String, Option<Value>) =
             match answer.map_err(|error| Failure::reading(error, "products", sku))? {
                 Value::Array(mut values) => {

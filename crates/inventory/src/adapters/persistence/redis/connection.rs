@@ -1,14 +1,16 @@
 //! One connection, shared by all: it pipelines what is asked at once, and comes back by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use observability::db::{self, PoolState, System};
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult,
     ScriptInvocation, Value,
 };
 
+use super::calls::{Failed, name_of};
 use super::gate::{Gate, Pass};
 use super::url::RedisUrl;
 
@@ -25,6 +27,7 @@ const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Connection {
     client: Client,
+    calls: db::Client,
     way: Way,
 }
 
@@ -46,12 +49,14 @@ impl Connection {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
-        Ok(Self { client, way: Way::Direct(manager) })
+        Ok(Self { client, calls: calls_of(url), way: Way::Direct(manager) })
     }
 
     /// The same Redis, through a gate.
     pub(super) fn behind(&self, gate: Gate) -> Self {
-        Self { client: self.client.clone(), way: Way::Guarded(gate) }
+        let watched = gate.downgrade();
+        self.calls.watch_pool(move || Some(pool_state(watched()?)));
+        Self { client: self.client.clone(), calls: self.calls.clone(), way: Way::Guarded(gate) }
     }
 
     /// A connection for a gate.
@@ -68,37 +73,62 @@ impl Connection {
     }
 
     pub(super) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let mut link = self.link().await?;
-        match command.query_async(&mut link).await {
-            Err(error) if self.is_stale(&link, &error) => command.query_async(&mut self.link().await?).await,
-            result => result,
-        }
+        let ask = async {
+            let mut link = self.link().await?;
+            match command.query_async(&mut link).await {
+                Err(error) if self.is_stale(&link, &error) => command.query_async(&mut self.link().await?).await,
+                result => result,
+            }
+        };
+        self.told(name_of(command), ask).await
     }
 
-    pub(super) async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> RedisResult<T> {
-        let mut link = self.link().await?;
-        match pipeline.query_async(&mut link).await {
-            Err(error) if self.is_stale(&link, &error) => pipeline.query_async(&mut self.link().await?).await,
-            result => result,
-        }
+    /// `name` is what telemetry calls it: one of few.
+    pub(super) async fn pipeline<T: FromRedisValue>(&self, name: &'static str, pipeline: &Pipeline) -> RedisResult<T> {
+        let ask = async {
+            let mut link = self.link().await?;
+            match pipeline.query_async(&mut link).await {
+                Err(error) if self.is_stale(&link, &error) => pipeline.query_async(&mut self.link().await?).await,
+                result => result,
+            }
+        };
+        self.told(name, ask).await
     }
 
-    /// Runs a script by its digest, sending it first where Redis does not know it (yet, or after a restart).
+    /// Runs a script by its digest, sending it first where Redis does not know it (yet, or after a restart). `name` is what
+    /// telemetry calls it: one of few.
     ///
     /// A script is sent again only where it can't have run, or where running twice is as good as once: all of them compare
     /// the revision that they were decided on.
-    pub(super) async fn script<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> RedisResult<T> {
-        let mut link = self.link().await?;
-        match script.invoke_async(&mut link).await {
-            Err(error) if self.is_stale(&link, &error) => script.invoke_async(&mut self.link().await?).await,
-            result => result,
-        }
+    pub(super) async fn script<T: FromRedisValue>(
+        &self,
+        name: &'static str,
+        script: &ScriptInvocation<'_>,
+    ) -> RedisResult<T> {
+        let ask = async {
+            let mut link = self.link().await?;
+            match script.invoke_async(&mut link).await {
+                Err(error) if self.is_stale(&link, &error) => script.invoke_async(&mut self.link().await?).await,
+                result => result,
+            }
+        };
+        self.told(name, ask).await
+    }
+
+    async fn told<T>(&self, name: &'static str, ask: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let ask = async { ask.await.map_err(Failed) };
+        self.calls.call(name, ask).await.map_err(|Failed(error)| error)
     }
 
     async fn link(&self) -> RedisResult<Link> {
         match &self.way {
             Way::Direct(manager) => Ok(Link::Manager(manager.clone())),
-            Way::Guarded(gate) => gate.pass().await.map(Link::Pass),
+            Way::Guarded(gate) => {
+                let asked = Instant::now();
+                let pass = gate.pass().await;
+                self.calls.waited(asked.elapsed());
+                pass.map(Link::Pass)
+            }
         }
     }
 
@@ -114,6 +144,21 @@ impl Connection {
         }
         lost
     }
+}
+
+/// What telemetry calls this Redis.
+fn calls_of(url: &RedisUrl) -> db::Client {
+    let info = url.info();
+    let calls = db::Client::new(System::Redis, info.redis_settings().db().to_string()).owned_by("inventory");
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) => calls.at(host, *port),
+        _ => calls,
+    }
+}
+
+/// All callers share one connection: it is in use while it is open.
+fn pool_state(is_open: bool) -> PoolState {
+    PoolState { idle: 0, used: u64::from(is_open), max: 1 }
 }
 
 /// What a question goes over.

@@ -49,6 +49,12 @@ impl Gate {
         Self(Arc::new(Inner { passage: watch::channel((0, Passage::Connecting)).0, broken: Notify::new() }))
     }
 
+    /// What tells whether the passage is open, for as long as the gate stands. It does not keep the gate.
+    pub(super) fn downgrade(&self) -> impl Fn() -> Option<bool> + Send + 'static {
+        let gate = Arc::downgrade(&self.0);
+        move || Some(matches!(gate.upgrade()?.passage.borrow().1, Passage::Open(_)))
+    }
+
     /// The connection, if there is one that may be used.
     pub(super) async fn pass(&self) -> RedisResult<Pass> {
         let mut passage = self.0.passage.subscribe();

@@ -81,8 +81,11 @@ impl Journal {
             pipeline.cmd("HGETALL").arg(key);
         }
         let first = &keys[0].0;
-        let values: Vec<Value> =
-            self.connection.pipeline(&pipeline).await.map_err(|error| Failure::reading(error, table, first))?;
+        let values: Vec<Value> = self
+            .connection
+            .pipeline("MULTI HGETALL", &pipeline)
+            .await
+            .map_err(|error| Failure::reading(error, table, first))?;
         values.into_iter().zip(keys).map(|(value, (row, _))| fields(value, table, row)).collect()
     }
 
@@ -105,7 +108,7 @@ impl Journal {
     pub(super) async fn ping(&self) -> Result<(), Failure> {
         let mut role = pipe();
         role.cmd("PING").ignore().cmd("ROLE");
-        let (role,): (Vec<Value>,) = self.connection.pipeline(&role).await?;
+        let (role,): (Vec<Value>,) = self.connection.pipeline("PING", &role).await?;
         let name: Option<String> = role.into_iter().next().and_then(|name| from_redis_value(name).ok());
         if name.as_deref() == Some("slave") {
             return Err(Failure::Redis(

@@ -4,6 +4,7 @@
 //! (`catalogue`, `reservations`); the scripts compare and save. Source: docs/adr/0012-inventory-on-redis.md.
 
 mod audit;
+mod calls;
 mod catalogue;
 mod connection;
 mod facts;

@@ -68,7 +68,8 @@ impl OutboxSource for RedisOutbox {
         let (keys, mut script) = (&self.journal.keys, self.journal.scripts.pending.prepare_invoke());
         script.key(keys.outbox()).key(keys.lease());
         script.arg(&self.relay).arg(LEASE.as_millis() as u64).arg(limit);
-        let found: Vec<(String, f64)> = self.journal.connection.script(&script).await.map_err(unavailable)?;
+        let found: Vec<(String, f64)> =
+            self.journal.connection.script("EVALSHA pending", &script).await.map_err(unavailable)?;
         let decode = |(body, position): (String, f64)| Ok((position as i64, serde_json::from_str(&body)?));
         found
             .into_iter()
@@ -86,7 +87,7 @@ impl OutboxSource for RedisOutbox {
         for position in positions {
             remove.cmd("ZREMRANGEBYSCORE").arg(&key).arg(position).arg(position).ignore();
         }
-        self.journal.connection.pipeline(&remove).await.map_err(unavailable)
+        self.journal.connection.pipeline("PIPELINE ZREMRANGEBYSCORE", &remove).await.map_err(unavailable)
     }
 
     async fn appended(&self) {
@@ -98,7 +99,7 @@ impl OutboxSource for RedisOutbox {
         let key = self.journal.keys.outbox();
         ask.atomic().cmd("ZCARD").arg(&key).cmd("ZRANGE").arg(&key).arg(0).arg(0);
         let (waiting, oldest): (u64, Vec<String>) =
-            self.journal.connection.pipeline(&ask).await.map_err(unavailable)?;
+            self.journal.connection.pipeline("MULTI ZCARD", &ask).await.map_err(unavailable)?;
         let oldest: Option<Event> = oldest
             .first()
             .map(|body| serde_json::from_str(body))
@@ -115,7 +116,7 @@ impl OutboxStatusSource for RedisOutbox {
         let mut ask = pipe();
         ask.atomic().cmd("ZCARD").arg(keys.outbox()).cmd("ZRANGE").arg(keys.outbox()).arg(0).arg(0).arg("WITHSCORES");
         let (depth, oldest): (u64, Vec<(String, f64)>) =
-            self.journal.connection.pipeline(&ask).await.map_err(unavailable)?;
+            self.journal.connection.pipeline("MULTI ZCARD", &ask).await.map_err(unavailable)?;
         let oldest = oldest.first().map(|(body, position)| Unpublished::read(*position as i64, body)).transpose()?;
         // An entry's id is its position; what stands before the oldest that waits has been published.
         let last = oldest.as_ref().map_or_else(|| "+".to_owned(), |oldest| format!("({}-0", oldest.position));

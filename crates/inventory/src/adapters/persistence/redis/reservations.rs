@@ -107,7 +107,7 @@ impl RedisReservations {
             let kind = effect.movement(line).map_or("", |(kind, _)| kind.as_str());
             script.arg(line.sku.as_str()).arg(on_hand).arg(reserved).arg(kind);
         }
-        let answer = self.journal.connection.script::<Vec<Value>>(&script).await;
+        let answer = self.journal.connection.script::<Vec<Value>>("EVALSHA settle", &script).await;
         let mut answer = answer.map_err(|error| Failure::reading(error, "reservations", order_id))?.into_iter();
         let said: Option<String> = answer.next().and_then(|said| from_redis_value(said).ok());
         match (said.as_deref(), answer.next()) {

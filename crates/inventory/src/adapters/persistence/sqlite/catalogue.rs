@@ -41,7 +41,7 @@ impl SqliteCatalogue {
 #[async_trait]
 impl CatalogueRepository for SqliteCatalogue {
     async fn find(&self, sku: Sku) -> Result<Option<Product>, RepositoryError> {
-        Ok(self.journal.read(move |connection| load(connection, &sku)).await?)
+        Ok(self.journal.read("find product", move |connection| load(connection, &sku)).await?)
     }
 
     async fn find_many(&self, skus: Vec<Sku>) -> Result<Vec<Product>, RepositoryError> {
@@ -55,11 +55,11 @@ impl CatalogueRepository for SqliteCatalogue {
             }
             Ok(products)
         };
-        Ok(self.journal.read(work).await?)
+        Ok(self.journal.read("find products", work).await?)
     }
 
     async fn list(&self, query: ProductQuery) -> Result<ProductPage, RepositoryError> {
-        Ok(self.journal.read(move |connection| page(connection, &query)).await?)
+        Ok(self.journal.read("list products", move |connection| page(connection, &query)).await?)
     }
 
     async fn add(&self, product: Product, change: ProductChange) -> Result<(), ChangeError<CatalogueError>> {
@@ -70,7 +70,7 @@ impl CatalogueRepository for SqliteCatalogue {
             }
             Ok(save_change(connection, events, &product, &change)?)
         };
-        Ok(self.journal.write(at, work).await?)
+        Ok(self.journal.write("add product", at, work).await?)
     }
 
     async fn change(
@@ -88,7 +88,7 @@ impl CatalogueRepository for SqliteCatalogue {
             }
             Ok(product)
         };
-        Ok(self.journal.write(now, work).await?)
+        Ok(self.journal.write("change product", now, work).await?)
     }
 }
 

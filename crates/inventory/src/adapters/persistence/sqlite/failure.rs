@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use observability::db::{Fault, StoreFault};
 use sqlite::StoreError;
 
 use crate::application::ports::{ChangeError, RepositoryError};
@@ -29,6 +30,16 @@ impl Failure {
             Self::Refused(never) => match never {},
             Self::Store(error) => Failure::Store(error),
             Self::Corrupt { table, row } => Failure::Corrupt { table, row },
+        }
+    }
+}
+
+impl<R> StoreFault for Failure<R> {
+    fn fault(&self) -> Option<Fault<'_>> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Store(error) => error.fault(),
+            Self::Corrupt { table, row } => Some(Fault::new("corrupt", format!("row {row} of {table} makes no sense"))),
         }
     }
 }

@@ -25,34 +25,39 @@ impl Journal {
     }
 
     /// Reads one state of the file.
-    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, Failure>
+    pub(super) async fn read<T, F>(&self, operation: &'static str, work: F) -> Result<T, Failure>
     where
         F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
         T: Send + 'static,
     {
-        self.database.read(work).await
+        self.database.read(operation, work).await
     }
 
     /// Writes state and events, and wakes the relay.
-    pub(super) async fn write<T, R, F>(&self, at: Timestamp, work: F) -> Result<T, Failure<R>>
+    pub(super) async fn write<T, R, F>(&self, operation: &'static str, at: Timestamp, work: F) -> Result<T, Failure<R>>
     where
         F: FnOnce(&Connection, &EventWriter) -> Result<T, Failure<R>> + Send + 'static,
         T: Send + 'static,
         R: Send + 'static,
     {
         let events = self.event_writer(at);
-        self.outbox.write(move |connection| work(connection, &events)).await
+        self.outbox.write(operation, move |connection| work(connection, &events)).await
     }
 
     /// Writes what is known to have no events, and lets the relay sleep.
-    pub(super) async fn write_quietly<T, R, F>(&self, at: Timestamp, work: F) -> Result<T, Failure<R>>
+    pub(super) async fn write_quietly<T, R, F>(
+        &self,
+        operation: &'static str,
+        at: Timestamp,
+        work: F,
+    ) -> Result<T, Failure<R>>
     where
         F: FnOnce(&Connection, &EventWriter) -> Result<T, Failure<R>> + Send + 'static,
         T: Send + 'static,
         R: Send + 'static,
     {
         let events = self.event_writer(at);
-        self.database.write(move |connection| work(connection, &events)).await
+        self.database.write(operation, move |connection| work(connection, &events)).await
     }
 
     /// Taken here and not in the transaction: that runs on the writing thread, which works for no request.

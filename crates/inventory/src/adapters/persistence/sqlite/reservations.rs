@@ -30,7 +30,7 @@ impl SqliteReservations {
 #[async_trait]
 impl ReservationRepository for SqliteReservations {
     async fn find(&self, order_id: OrderId) -> Result<Option<Reservation>, RepositoryError> {
-        Ok(self.journal.read(move |connection| load(connection, order_id)).await?)
+        Ok(self.journal.read("find reservation", move |connection| load(connection, order_id)).await?)
     }
 
     async fn apply(
@@ -45,7 +45,11 @@ impl ReservationRepository for SqliteReservations {
             let transition = Reservation::decide(order_id, current, command, events.at()).map_err(Failure::Refused)?;
             save(connection, events, transition)
         };
-        Ok(if quiet { self.journal.write_quietly(now, work).await? } else { self.journal.write(now, work).await? })
+        Ok(if quiet {
+            self.journal.write_quietly("settle reservation", now, work).await?
+        } else {
+            self.journal.write("settle reservation", now, work).await?
+        })
     }
 
     async fn release_expired(&self, now: Timestamp, limit: usize) -> Result<usize, RepositoryError> {
@@ -62,7 +66,7 @@ impl ReservationRepository for SqliteReservations {
             }
             Ok(released)
         };
-        Ok(self.journal.write(now, work).await?)
+        Ok(self.journal.write("release expired", now, work).await?)
     }
 
     async fn next_expiry(&self) -> Result<Option<Timestamp>, RepositoryError> {
@@ -71,7 +75,7 @@ impl ReservationRepository for SqliteReservations {
                 connection.prepare_cached("SELECT min(expires_at) FROM reservations WHERE status = 'held'")?;
             Ok(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?)
         };
-        Ok(self.journal.read(work).await?.map(Timestamp::from_unix_ms))
+        Ok(self.journal.read("next expiry", work).await?.map(Timestamp::from_unix_ms))
     }
 }
 

@@ -41,7 +41,7 @@ impl ContactRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(save).await?)
+        Ok(self.database.within("save contact", save).await?)
     }
 
     async fn find_contact(&self, user_id: UserId) -> Result<Option<Contact>, RepositoryError> {
@@ -51,6 +51,6 @@ impl ContactRepository for MongoStore {
             let version = unsigned(found.version, CONTACTS, &found.user_id)?;
             Ok::<_, StoreError>(Some(Contact { user_id, email: found.email, name: found.name, version }))
         };
-        Ok(self.database.within(find).await?)
+        Ok(self.database.within("find contact", find).await?)
     }
 }

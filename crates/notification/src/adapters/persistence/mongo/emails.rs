@@ -81,7 +81,7 @@ impl MongoStore {
             self.collection::<Document>(EMAILS).update_one(email, change).await?;
             Ok::<_, StoreError>(())
         };
-        Ok(self.database.within(update).await?)
+        Ok(self.database.within("update email", update).await?)
     }
 }
 
@@ -118,7 +118,7 @@ impl EmailQueue for MongoStore {
             }
             found.into_iter().map(EmailDocument::into_email).collect::<Result<_, StoreError>>()
         };
-        Ok(self.database.within(claiming).await?)
+        Ok(self.database.within("claim due emails", claiming).await?)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
@@ -127,7 +127,7 @@ impl EmailQueue for MongoStore {
             let first = emails.find_one(doc! { "waiting": true }).sort(doc! { "next_attempt_at": 1 }).await?;
             Ok::<_, StoreError>(first.map(|email| moment(email.next_attempt_at)))
         };
-        Ok(self.database.within(next).await?)
+        Ok(self.database.within("next due email", next).await?)
     }
 
     async fn mark_sent(&self, id: NotificationId, at: Timestamp) -> Result<(), RepositoryError> {
@@ -154,6 +154,6 @@ impl Housekeeping for MongoStore {
             self.collection::<Document>(EMAILS).delete_many(done).await?;
             Ok::<_, StoreError>(())
         };
-        Ok(self.database.within(forget).await?)
+        Ok(self.database.within("forget emails", forget).await?)
     }
 }

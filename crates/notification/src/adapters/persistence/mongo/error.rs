@@ -5,6 +5,7 @@ use std::str::FromStr;
 use contracts::Timestamp;
 use messaging::mongo::{MongoError, Retryable};
 use mongodb::bson::DateTime;
+use observability::db::{Fault, StoreFault};
 
 use crate::application::ports::RepositoryError;
 
@@ -25,6 +26,17 @@ impl Retryable for StoreError {
     /// What is unique was looked for before it was written: if it is there now, the next look will find it.
     fn is_transient(&self) -> bool {
         matches!(self, Self::Mongo(error) if error.is_transient() || matches!(error, MongoError::Duplicate))
+    }
+}
+
+impl StoreFault for StoreError {
+    fn fault(&self) -> Option<Fault<'_>> {
+        match self {
+            Self::Mongo(error) => error.fault(),
+            Self::Corrupt { collection, .. } => {
+                Some(Fault::new("corrupt", format!("a document of {collection} can't be understood")))
+            }
+        }
     }
 }
 

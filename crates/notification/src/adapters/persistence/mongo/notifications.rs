@@ -78,11 +78,11 @@ impl InboxRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(record).await?)
+        Ok(self.database.within("record order change", record).await?)
     }
 
     async fn list_inbox(&self, user_id: UserId, after_seq: u64, limit: u32) -> Result<InboxPage, RepositoryError> {
-        Ok(self.database.within(self.read_inbox(user_id, after_seq, limit)).await?)
+        Ok(self.database.within("list inbox", self.read_inbox(user_id, after_seq, limit)).await?)
     }
 
     async fn list_notifications(
@@ -106,7 +106,7 @@ impl InboxRepository for MongoStore {
             let found: Vec<NotificationDocument> = found.try_collect().await?;
             found.into_iter().map(NotificationDocument::into_notification).collect::<Result<_, StoreError>>()
         };
-        Ok(self.database.within(list).await?)
+        Ok(self.database.within("list notifications", list).await?)
     }
 
     async fn count_unread(&self, user_id: UserId) -> Result<u64, RepositoryError> {
@@ -114,7 +114,7 @@ impl InboxRepository for MongoStore {
         let count = async {
             Ok::<_, StoreError>(self.collection::<NotificationDocument>(NOTIFICATIONS).count_documents(unread).await?)
         };
-        Ok(self.database.within(count).await?)
+        Ok(self.database.within("count unread notifications", count).await?)
     }
 
     async fn mark_read(
@@ -133,7 +133,7 @@ impl InboxRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(mark).await?)
+        Ok(self.database.within("mark notification read", mark).await?)
     }
 
     async fn mark_all_read(&self, user_id: UserId, now: Timestamp, cause: Cause) -> Result<u64, RepositoryError> {
@@ -146,7 +146,7 @@ impl InboxRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(mark).await?)
+        Ok(self.database.within("mark notifications read", mark).await?)
     }
 }
 

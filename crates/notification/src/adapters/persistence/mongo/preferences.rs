@@ -32,7 +32,7 @@ impl PreferenceRepository for MongoStore {
             });
             known.collect::<Result<_, StoreError>>()
         };
-        Ok(self.database.within(list).await?)
+        Ok(self.database.within("list preferences", list).await?)
     }
 
     async fn save_preferences(
@@ -49,7 +49,7 @@ impl PreferenceRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(save).await?)
+        Ok(self.database.within("save preferences", save).await?)
     }
 }
 

@@ -15,7 +15,7 @@ const TABLE: &str = "contacts";
 #[async_trait]
 impl ContactRepository for SqliteStore {
     async fn save_contact(&self, contact: Contact) -> Result<(), RepositoryError> {
-        let saved = self.database.write(move |connection| {
+        let saved = self.database.write("save contact", move |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO contacts VALUES (?1, ?2, ?3, ?4)
@@ -30,7 +30,7 @@ impl ContactRepository for SqliteStore {
     }
 
     async fn find_contact(&self, user_id: UserId) -> Result<Option<Contact>, RepositoryError> {
-        let found = self.database.read(move |connection| {
+        let found = self.database.read("find contact", move |connection| {
             let mut statement =
                 connection.prepare_cached("SELECT email, name, version FROM contacts WHERE user_id = ?1")?;
             let row = statement

@@ -19,7 +19,7 @@ impl SqliteStore {
         statement: &'static str,
         parameters: impl Params + Send + 'static,
     ) -> Result<(), RepositoryError> {
-        let updated = self.database.write(move |connection| {
+        let updated = self.database.write("update email", move |connection| {
             connection.prepare_cached(statement)?.execute(parameters)?;
             Ok::<_, SqliteError>(())
         });
@@ -39,7 +39,7 @@ impl EmailQueue for SqliteStore {
         if self.next_due().await?.is_none_or(|due| due > now) {
             return Ok(Vec::new());
         }
-        let claimed = self.database.write(move |connection| {
+        let claimed = self.database.write("claim due emails", move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT notification_id, user_id, subject, body, request_id, traceparent, created_at, attempts
                  FROM emails WHERE next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2",
@@ -70,7 +70,7 @@ impl EmailQueue for SqliteStore {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
-        let found = self.database.read(|connection| {
+        let found = self.database.read("next due email", |connection| {
             let due: Option<i64> = connection
                 .prepare_cached("SELECT min(next_attempt_at) FROM emails WHERE next_attempt_at IS NOT NULL")?
                 .query_row([], |row| row.get(0))?;
@@ -100,7 +100,7 @@ impl EmailQueue for SqliteStore {
 #[async_trait]
 impl Housekeeping for SqliteStore {
     async fn forget_before(&self, moment: Timestamp) -> Result<(), RepositoryError> {
-        let forgotten = self.database.write(move |connection| {
+        let forgotten = self.database.write("forget emails", move |connection| {
             messaging::inbox::forget(connection, moment)?;
             connection
                 .prepare_cached("DELETE FROM emails WHERE next_attempt_at IS NULL AND created_at < ?1")?

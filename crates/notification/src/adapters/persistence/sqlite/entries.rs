@@ -83,7 +83,7 @@ impl SqliteStore {
         limit: u32,
     ) -> Result<InboxPage, SqliteError> {
         self.database
-            .read(move |connection| {
+            .read("list inbox", move |connection| {
                 let head_seq = head_seq(connection, user_id)?;
                 let mut statement = connection.prepare_cached(
                     "SELECT seq, event, data, created_at FROM inbox_entries WHERE user_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",

@@ -1,5 +1,6 @@
 //! Where errors of the driver stop.
 
+use observability::db::{Fault, StoreFault};
 use rusqlite::ErrorCode;
 use sqlite::StoreError;
 
@@ -12,6 +13,19 @@ pub(super) struct SqliteError(RepositoryError);
 impl SqliteError {
     pub(super) fn corrupt(table: &'static str, row: impl ToString) -> Self {
         Self(RepositoryError::Corrupt { table, row: row.to_string() })
+    }
+}
+
+impl StoreFault for SqliteError {
+    fn fault(&self) -> Option<Fault<'_>> {
+        Some(match &self.0 {
+            RepositoryError::Conflict => Fault::new("conflict", self.0.to_string()),
+            RepositoryError::Corrupt { .. } => Fault::new("corrupt", self.0.to_string()),
+            RepositoryError::Unavailable(source) => {
+                let store = source.downcast_ref::<StoreError>().and_then(StoreFault::fault);
+                store.unwrap_or_else(|| Fault::new("unavailable", source.to_string()))
+            }
+        })
     }
 }
 

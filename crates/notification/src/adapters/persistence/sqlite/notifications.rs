@@ -44,7 +44,7 @@ impl InboxRepository for SqliteStore {
              WHERE user_id = ?1 AND seq < ?2 {unread} ORDER BY seq DESC LIMIT ?3"
         );
         let before = before_seq.map_or(i64::MAX, integer);
-        let found = self.database.read(move |connection| {
+        let found = self.database.read("list notifications", move |connection| {
             let mut statement = connection.prepare_cached(&query)?;
             let mut rows = statement.query((user_id.to_string(), before, limit))?;
             let mut items = Vec::new();
@@ -57,7 +57,10 @@ impl InboxRepository for SqliteStore {
     }
 
     async fn count_unread(&self, user_id: UserId) -> Result<u64, RepositoryError> {
-        Ok(self.database.read(move |connection| unread_count(connection, user_id)).await?)
+        Ok(self
+            .database
+            .read("count unread notifications", move |connection| unread_count(connection, user_id))
+            .await?)
     }
 
     async fn mark_read(
@@ -68,7 +71,7 @@ impl InboxRepository for SqliteStore {
         cause: Cause,
     ) -> Result<Option<Notification>, RepositoryError> {
         let ids = self.ids.clone();
-        let marked = self.outbox.write(move |connection| {
+        let marked = self.outbox.write("mark notification read", move |connection| {
             let appender = Appender { connection, ids: ids.as_ref(), user_id, now, cause: &cause };
             mark_one(&appender, ids.as_ref(), id)
         });
@@ -77,7 +80,7 @@ impl InboxRepository for SqliteStore {
 
     async fn mark_all_read(&self, user_id: UserId, now: Timestamp, cause: Cause) -> Result<u64, RepositoryError> {
         let ids = self.ids.clone();
-        let marked = self.outbox.write(move |connection| {
+        let marked = self.outbox.write("mark notifications read", move |connection| {
             let appender = Appender { connection, ids: ids.as_ref(), user_id, now, cause: &cause };
             mark_all(&appender, ids.as_ref())
         });

@@ -16,7 +16,7 @@ use crate::domain::ordering::{Ruling, rule};
 impl SqliteStore {
     pub(super) async fn write_order_change(&self, change: OrderChange) -> Result<Recorded, SqliteError> {
         let ids = self.ids.clone();
-        self.outbox.write(move |connection| record(connection, ids.as_ref(), change)).await
+        self.outbox.write("record order change", move |connection| record(connection, ids.as_ref(), change)).await
     }
 }
 

@@ -13,7 +13,7 @@ const TABLE: &str = "preferences";
 #[async_trait]
 impl PreferenceRepository for SqliteStore {
     async fn list_preferences(&self, user_id: UserId) -> Result<Vec<(NotificationKind, bool)>, RepositoryError> {
-        let found = self.database.read(move |connection| {
+        let found = self.database.read("list preferences", move |connection| {
             let mut statement = connection.prepare_cached("SELECT kind, email FROM preferences WHERE user_id = ?1")?;
             let rows = statement
                 .query_map([user_id.to_string()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
@@ -33,7 +33,7 @@ impl PreferenceRepository for SqliteStore {
         user_id: UserId,
         choices: Vec<(NotificationKind, bool)>,
     ) -> Result<(), RepositoryError> {
-        let saved = self.database.write(move |connection| {
+        let saved = self.database.write("save preferences", move |connection| {
             let mut statement = connection.prepare_cached(
                 "INSERT INTO preferences VALUES (?1, ?2, ?3)
                  ON CONFLICT (user_id, kind) DO UPDATE SET email = excluded.email",

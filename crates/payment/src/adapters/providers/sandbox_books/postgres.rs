@@ -5,6 +5,7 @@ use contracts::ids::OrderId;
 use contracts::{Money, Timestamp};
 use messaging::postgres::sql::{self, PgRow, Row as _, query, query_scalar};
 use messaging::postgres::{Database, InvalidPostgresUrl, Migration, StoreError};
+use observability::db::{Fault, StoreFault};
 use uuid::Uuid;
 
 use super::{ChargeRow, NO_CHARGE, OTHER_CHARGE, OTHER_REFUND, SandboxBooks, TOO_MUCH};
@@ -43,6 +44,15 @@ impl PostgresSandboxBooks {
 enum Failure {
     Refused(&'static str),
     Store(StoreError),
+}
+
+impl StoreFault for Failure {
+    fn fault(&self) -> Option<Fault<'_>> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Store(error) => error.fault(),
+        }
+    }
 }
 
 impl From<StoreError> for Failure {
@@ -92,7 +102,7 @@ impl SandboxBooks for PostgresSandboxBooks {
             .await?;
             charge(&recorded.ok_or(Failure::Refused(OTHER_CHARGE))?)
         };
-        self.database.within_time(recording).await.map_err(ProviderError::from)
+        self.database.within_time("record charge", recording).await.map_err(ProviderError::from)
     }
 
     async fn find_charge(&self, key: OrderId) -> Result<Option<ChargeRow>, ProviderError> {
@@ -106,12 +116,12 @@ impl SandboxBooks for PostgresSandboxBooks {
             .await?;
             found.map(|row| charge(&row)).transpose()
         };
-        self.database.within_time(finding).await.map_err(ProviderError::from)
+        self.database.within_time("find charge", finding).await.map_err(ProviderError::from)
     }
 
     async fn record_refund(&self, refund: RefundInstruction, now: Timestamp) -> Result<(), ProviderError> {
         let recording = async { self.try_record_refund(&refund, now).await };
-        self.database.within_time(recording).await.map_err(ProviderError::from)
+        self.database.within_time("record refund", recording).await.map_err(ProviderError::from)
     }
 
     async fn ping(&self) -> Result<(), ProviderError> {

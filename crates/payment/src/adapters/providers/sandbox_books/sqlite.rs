@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use contracts::Timestamp;
 use contracts::ids::OrderId;
+use observability::db::{Fault, StoreFault};
 use rusqlite::{Connection, OptionalExtension as _};
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 
@@ -38,6 +39,15 @@ enum Failure {
     Store(StoreError),
 }
 
+impl StoreFault for Failure {
+    fn fault(&self) -> Option<Fault<'_>> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Store(error) => error.fault(),
+        }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
@@ -62,17 +72,21 @@ impl From<Failure> for ProviderError {
 #[async_trait]
 impl SandboxBooks for SqliteSandboxBooks {
     async fn record_charge(&self, new: ChargeRow) -> Result<ChargeRow, ProviderError> {
-        let recorded = self.database.write(move |connection| record_charge(connection, &new)).await;
+        let recorded = self.database.write("record charge", move |connection| record_charge(connection, &new)).await;
         recorded.map_err(ProviderError::from)
     }
 
     async fn find_charge(&self, key: OrderId) -> Result<Option<ChargeRow>, ProviderError> {
-        let found = self.database.read(move |connection| find_charge(connection, key).map_err(Failure::from)).await;
+        let found = self
+            .database
+            .read("find charge", move |connection| find_charge(connection, key).map_err(Failure::from))
+            .await;
         found.map_err(ProviderError::from)
     }
 
     async fn record_refund(&self, refund: RefundInstruction, now: Timestamp) -> Result<(), ProviderError> {
-        let recorded = self.database.write(move |connection| record_refund(connection, &refund, now)).await;
+        let recorded =
+            self.database.write("record refund", move |connection| record_refund(connection, &refund, now)).await;
         recorded.map_err(ProviderError::from)
     }
 

@@ -1,6 +1,7 @@
 //! What MongoDB says, in the words of the port.
 
 use messaging::mongo::{MongoError, Retryable};
+use observability::db::{Fault, StoreFault};
 
 use crate::application::ports::RepositoryError;
 
@@ -15,6 +16,18 @@ pub(super) enum StoreError {
 impl Retryable for StoreError {
     fn is_transient(&self) -> bool {
         matches!(self, Self::Mongo(error) if error.is_transient())
+    }
+}
+
+impl StoreFault for StoreError {
+    fn fault(&self) -> Option<Fault<'_>> {
+        match self {
+            Self::Mongo(error) => error.fault(),
+            Self::Conflict => Some(Fault::new("conflict", "somebody else was first")),
+            Self::Corrupt { collection, .. } => {
+                Some(Fault::new("corrupt", format!("a document of {collection} can't be understood")))
+            }
+        }
     }
 }
 

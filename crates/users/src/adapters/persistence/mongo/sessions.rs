@@ -29,7 +29,7 @@ impl SessionRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(beginning).await?)
+        Ok(self.database.within("begin session", beginning).await?)
     }
 
     async fn rotate(
@@ -48,7 +48,7 @@ impl SessionRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(rotating).await?)
+        Ok(self.database.within("rotate session", rotating).await?)
     }
 
     async fn end(
@@ -65,7 +65,7 @@ impl SessionRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(ending).await?)
+        Ok(self.database.within("end session", ending).await?)
     }
 
     async fn list_revocations(&self, now: Timestamp) -> Result<Vec<Revocation>, RepositoryError> {
@@ -75,7 +75,7 @@ impl SessionRepository for MongoStore {
             let documents: Vec<RevocationDocument> = found.try_collect().await?;
             documents.into_iter().map(RevocationDocument::into_revocation).collect::<Result<_, StoreError>>()
         };
-        Ok(self.database.within(list).await?)
+        Ok(self.database.within("list revocations", list).await?)
     }
 
     async fn forget_expired(&self, now: Timestamp) -> Result<usize, RepositoryError> {
@@ -88,7 +88,7 @@ impl SessionRepository for MongoStore {
             let revocations = self.revocations().delete_many(doc! { "_id": { "$in": revocations } }).await?;
             Ok::<_, StoreError>(sessions.deleted_count + revocations.deleted_count)
         };
-        Ok(usize::try_from(self.database.within(forget).await?).unwrap_or(usize::MAX))
+        Ok(usize::try_from(self.database.within("forget sessions", forget).await?).unwrap_or(usize::MAX))
     }
 }
 

@@ -19,7 +19,7 @@ impl SigningKeyRepository for MongoStore {
             let documents: Vec<KeyDocument> = self.signing_keys().find(doc! {}).await?.try_collect().await?;
             documents.into_iter().map(KeyDocument::into_key).collect::<Result<_, StoreError>>()
         };
-        Ok(self.database.within(list).await?)
+        Ok(self.database.within("list signing keys", list).await?)
     }
 
     async fn succeed(&self, key: SigningKey, newest: Option<String>) -> Result<(), RepositoryError> {
@@ -32,7 +32,7 @@ impl SigningKeyRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(succeeding).await?)
+        Ok(self.database.within("add signing key", succeeding).await?)
     }
 
     async fn forget_retired(&self, before: Timestamp) -> Result<usize, RepositoryError> {
@@ -40,7 +40,7 @@ impl SigningKeyRepository for MongoStore {
             let retired = doc! { "retired_at": { "$lt": date(before) } };
             Ok::<_, StoreError>(self.signing_keys().delete_many(retired).await?.deleted_count)
         };
-        Ok(usize::try_from(self.database.within(forget).await?).unwrap_or(usize::MAX))
+        Ok(usize::try_from(self.database.within("forget signing keys", forget).await?).unwrap_or(usize::MAX))
     }
 }
 

@@ -25,7 +25,7 @@ impl UserRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(add).await?)
+        Ok(self.database.within("add user", add).await?)
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>, RepositoryError> {
@@ -33,7 +33,7 @@ impl UserRepository for MongoStore {
             let found = self.users().find_one(doc! { "_id": id.to_string() }).await?;
             found.map(UserDocument::into_user).transpose()
         };
-        Ok(self.database.within::<_, StoreError>(find).await?)
+        Ok(self.database.within::<_, StoreError>("find user", find).await?)
     }
 
     async fn find_by_email(&self, email: &EmailAddress) -> Result<Option<User>, RepositoryError> {
@@ -41,7 +41,7 @@ impl UserRepository for MongoStore {
             let found = self.users().find_one(doc! { "email": email.as_str() }).collation(caseless()).await?;
             found.map(UserDocument::into_user).transpose()
         };
-        Ok(self.database.within::<_, StoreError>(find).await?)
+        Ok(self.database.within::<_, StoreError>("find user by email", find).await?)
     }
 
     async fn list(&self, query: UserQuery) -> Result<Vec<User>, RepositoryError> {
@@ -55,7 +55,7 @@ impl UserRepository for MongoStore {
             let documents: Vec<UserDocument> = found.try_collect().await?;
             documents.into_iter().map(UserDocument::into_user).collect::<Result<_, StoreError>>()
         };
-        Ok(self.database.within(list).await?)
+        Ok(self.database.within("list users", list).await?)
     }
 
     async fn change(&self, id: UserId, mut change: UserChange) -> Result<Option<User>, RepositoryError> {
@@ -69,12 +69,12 @@ impl UserRepository for MongoStore {
                 }
             }
         };
-        Ok(self.database.within(changing).await?)
+        Ok(self.database.within("change user", changing).await?)
     }
 
     async fn count_seeded(&self) -> Result<u64, RepositoryError> {
         let count = async { Ok(self.users().count_documents(doc! { "seeded": true }).await?) };
-        Ok(self.database.within::<_, StoreError>(count).await?)
+        Ok(self.database.within::<_, StoreError>("count seeded users", count).await?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What SQLite says, in the words of the port.
 
+use observability::db::{Fault, StoreFault};
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use sqlite::StoreError;
 
@@ -11,6 +12,16 @@ pub(super) enum SqliteError {
     Store(StoreError),
     Conflict,
     Corrupt { table: &'static str, row: String },
+}
+
+impl StoreFault for SqliteError {
+    fn fault(&self) -> Option<Fault<'_>> {
+        match self {
+            Self::Store(error) => error.fault(),
+            Self::Conflict => Some(Fault::new("conflict", "somebody else was first")),
+            Self::Corrupt { table, .. } => Some(Fault::new("corrupt", format!("a row of {table} can't be understood"))),
+        }
+    }
 }
 
 impl From<StoreError> for SqliteError {

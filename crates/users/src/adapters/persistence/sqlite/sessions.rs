@@ -15,7 +15,7 @@ const FORGET_BATCH: i64 = 100;
 #[async_trait]
 impl SessionRepository for SqliteStore {
     async fn begin(&self, new: NewSession) -> Result<Option<User>, RepositoryError> {
-        let user = self.database.write(move |connection| {
+        let user = self.database.write("begin session", move |connection| {
             let user = rows::find_user(connection, "id = ?1", [new.session.user_id.to_string()])?;
             if user.as_ref().is_some_and(|user| user.ban_reason().is_none()) {
                 effects::insert_session(connection, &new)?;
@@ -32,7 +32,7 @@ impl SessionRepository for SqliteStore {
         now: Timestamp,
         mut on_reuse: SessionEnd,
     ) -> Result<Rotation, RepositoryError> {
-        let rotation = self.outbox.write(move |connection| {
+        let rotation = self.outbox.write("rotate session", move |connection| {
             let Some(token) = rows::find_token(connection, presented.as_bytes())? else {
                 return Ok(Rotation::Refused);
             };
@@ -62,7 +62,7 @@ impl SessionRepository for SqliteStore {
         presented: RefreshTokenHash,
         mut on_end: SessionEnd,
     ) -> Result<Option<SessionId>, RepositoryError> {
-        let ended = self.outbox.write(move |connection| {
+        let ended = self.outbox.write("end session", move |connection| {
             let token = rows::find_token(connection, presented.as_bytes())?;
             let Some(session) = token.map(|token| token.session).filter(|session| session.revoked_at.is_none()) else {
                 return Ok(None);
@@ -76,7 +76,7 @@ impl SessionRepository for SqliteStore {
     }
 
     async fn list_revocations(&self, now: Timestamp) -> Result<Vec<Revocation>, RepositoryError> {
-        let revocations = self.database.read(move |connection| {
+        let revocations = self.database.read("list revocations", move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, user_id, session_id, not_before, expires_at FROM revocations
                  WHERE expires_at > ?1 ORDER BY expires_at, id",
@@ -96,7 +96,7 @@ impl SessionRepository for SqliteStore {
     }
 
     async fn forget_expired(&self, now: Timestamp) -> Result<usize, RepositoryError> {
-        let forgotten = self.database.write(move |connection| {
+        let forgotten = self.database.write("forget sessions", move |connection| {
             let bounds = (now.unix_ms(), FORGET_BATCH);
             // Their refresh tokens go with them.
             let sessions = connection

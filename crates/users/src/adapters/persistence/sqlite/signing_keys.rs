@@ -12,7 +12,7 @@ use crate::domain::SigningKey;
 #[async_trait]
 impl SigningKeyRepository for SqliteStore {
     async fn list(&self) -> Result<Vec<SigningKey>, RepositoryError> {
-        let keys = self.database.read(|connection| {
+        let keys = self.database.read("list signing keys", |connection| {
             let mut statement = connection.prepare("SELECT kid, pkcs8, created_at, retired_at FROM signing_keys")?;
             let rows = statement.query_map([], |row| {
                 Ok(SigningKey {
@@ -28,7 +28,7 @@ impl SigningKeyRepository for SqliteStore {
     }
 
     async fn succeed(&self, key: SigningKey, newest: Option<String>) -> Result<(), RepositoryError> {
-        let succeeded = self.database.write(move |connection| {
+        let succeeded = self.database.write("add signing key", move |connection| {
             let present: Option<String> = connection
                 .query_row(
                     "SELECT kid FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at DESC, kid DESC LIMIT 1",
@@ -51,7 +51,7 @@ impl SigningKeyRepository for SqliteStore {
     }
 
     async fn forget_retired(&self, before: Timestamp) -> Result<usize, RepositoryError> {
-        let forgotten = self.database.write(move |connection| {
+        let forgotten = self.database.write("forget signing keys", move |connection| {
             let deleted = connection.execute("DELETE FROM signing_keys WHERE retired_at < ?1", [before.unix_ms()])?;
             Ok::<_, SqliteError>(deleted)
         });

@@ -14,7 +14,7 @@ use crate::domain::{EmailAddress, User};
 impl UserRepository for SqliteStore {
     async fn add(&self, user: User, session: Option<NewSession>, event: Event) -> Result<(), RepositoryError> {
         self.outbox
-            .write(move |connection| {
+            .write("add user", move |connection| {
                 rows::insert_user(connection, &user)?;
                 if let Some(session) = &session {
                     effects::insert_session(connection, session)?;
@@ -27,12 +27,18 @@ impl UserRepository for SqliteStore {
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>, RepositoryError> {
-        Ok(self.database.read(move |connection| rows::find_user(connection, "id = ?1", [id.to_string()])).await?)
+        Ok(self
+            .database
+            .read("find user", move |connection| rows::find_user(connection, "id = ?1", [id.to_string()]))
+            .await?)
     }
 
     async fn find_by_email(&self, email: &EmailAddress) -> Result<Option<User>, RepositoryError> {
         let email = email.as_str().to_owned();
-        Ok(self.database.read(move |connection| rows::find_user(connection, "email = ?1", [email])).await?)
+        Ok(self
+            .database
+            .read("find user by email", move |connection| rows::find_user(connection, "email = ?1", [email]))
+            .await?)
     }
 
     async fn list(&self, query: UserQuery) -> Result<Vec<User>, RepositoryError> {
@@ -40,7 +46,7 @@ impl UserRepository for SqliteStore {
         let (after_ms, after_id) =
             query.after.map_or((i64::MIN, String::new()), |after| (after.created_at.unix_ms(), after.id.to_string()));
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-        let users = self.database.read(move |connection| {
+        let users = self.database.read("list users", move |connection| {
             let columns = rows::USER_COLUMNS;
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {columns} FROM users
@@ -58,7 +64,7 @@ impl UserRepository for SqliteStore {
     }
 
     async fn change(&self, id: UserId, mut change: UserChange) -> Result<Option<User>, RepositoryError> {
-        let changed = self.outbox.write(move |connection| {
+        let changed = self.outbox.write("change user", move |connection| {
             let Some(mut user) = rows::find_user(connection, "id = ?1", [id.to_string()])? else { return Ok(None) };
             let version = user.version();
             let consequences = change(&mut user);
@@ -73,7 +79,7 @@ impl UserRepository for SqliteStore {
     async fn count_seeded(&self) -> Result<u64, RepositoryError> {
         let count: i64 = self
             .database
-            .read(|connection| {
+            .read("count seeded users", |connection| {
                 let mut statement = connection.prepare_cached("SELECT count(*) FROM users WHERE seeded = 1")?;
                 Ok::<_, SqliteError>(statement.query_row([], |row| row.get(0))?)
             })
