@@ -65,6 +65,7 @@ impl RealtimeConsumer {
         if self.hub.is_heard(entry.user_id) {
             let frame = frame::entry(&entry.event, entry.seq, entry.data.get());
             self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame });
+            tracing::info!(user.id = %entry.user_id, entry.seq, entry.event, "inbox entry pushed");
         }
     }
 
