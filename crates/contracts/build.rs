@@ -19,7 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rerun-if-changed={}", root.join(file).display());
     }
     let descriptors = protox::compile(files, [&root])?;
-    std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("repeatable.rs"), repeatable(&descriptors))?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("repeatable.rs"), repeatable(&descriptors))?;
+    std::fs::write(out.join("methods.rs"), methods(&descriptors))?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }
@@ -39,4 +41,18 @@ fn repeatable(descriptors: &FileDescriptorSet) -> String {
         }
     }
     format!("pub(super) fn marked(path: &str) -> bool {{ matches!(path, {}) }}", paths.join(" | "))
+}
+
+/// A function that knows every call there is.
+fn methods(descriptors: &FileDescriptorSet) -> String {
+    let mut arms = String::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            for method in &service.method {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                arms.extend([format!("{path:?} => Some({path:?}), ")]);
+            }
+        }
+    }
+    format!("pub(super) fn find(path: &str) -> Option<&'static str> {{ match path {{ {arms} _ => None }} }}")
 }

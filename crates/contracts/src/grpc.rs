@@ -53,9 +53,29 @@ pub fn is_repeatable(path: &str) -> bool {
     repeatable::marked(path)
 }
 
+mod methods {
+    include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+}
+
+/// The path of a call that the .proto files describe, as they write it; `None` for what a caller made up. A bounded set,
+/// as the labels of metrics must be.
+pub fn find_method(path: &str) -> Option<&'static str> {
+    methods::find(path)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_repeatable;
+    use super::{find_method, is_repeatable};
+
+    #[test]
+    fn only_calls_that_are_described_are_known() {
+        for path in ["/souk.orders.v1.OrdersService/PlaceOrder", "/souk.users.v1.UsersService/GetUser"] {
+            assert_eq!(find_method(path), Some(path));
+        }
+        for path in ["", "/", "/souk.users.v1.UsersService/None", "/souk.users.v1.UsersService/getuser", "/a/b"] {
+            assert_eq!(find_method(path), None, "{path}");
+        }
+    }
 
     #[test]
     fn reads_and_steps_with_a_key_of_their_own_are_repeatable_and_what_customers_ask_for_is_not() {

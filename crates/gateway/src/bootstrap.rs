@@ -102,6 +102,7 @@ pub async fn build(
         hub: Arc::clone(&hub),
         revocations: Arc::clone(&revocations),
         reload: Arc::clone(&reload),
+        clock: Arc::clone(&platform.clock),
     });
     let instance = platform.ids.new_uuid().to_string();
     let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
@@ -133,6 +134,8 @@ fn bind(
     let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
     let for_workers = settings.clone();
     let server = HttpServer::new(move || {
+        // Made once by each worker, on the runtime that is its own.
+        observability::metrics::runtime::watch(&tokio::runtime::Handle::current());
         middleware::pipeline(&for_workers)
             .app_data(clients.clone())
             .app_data(access.clone())

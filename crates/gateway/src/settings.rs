@@ -1,10 +1,12 @@
 //! What the gateway may be told.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
+use observability::access_log::{Format, Skip};
 use service_kit::settings::Source;
 
 /// The longest that a service works on a call, whatever its caller allows; a longer request timeout would promise more.
@@ -23,6 +25,10 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// The realtime hub: `memory://`.
     pub realtime_url: String,
+    /// What the access log writes for each request.
+    pub access_log: Format,
+    /// The paths that it leaves out.
+    pub access_log_skip: Skip,
 }
 
 impl Settings {
@@ -43,8 +49,30 @@ impl Settings {
         }
         let realtime_url = source.or("SOUK_REALTIME_URL", "memory://", "hub of live events: memory://");
         let request_timeout = Duration::from_millis(timeout_ms);
-        Self { address, cors_origins: origins.0, workers, request_timeout, realtime_url }
+        let pretty = are_logs_pretty(source);
+        let access_log: Format = source.or(
+            "SOUK_GATEWAY_ACCESS_LOG",
+            if pretty { "dev" } else { "json" },
+            "tiny, dev, short, common, combined, json, or tokens such as ':method :url :status :response-time ms'; \
+             shown where SOUK_LOG shows http",
+        );
+        let access_log_skip =
+            source.or("SOUK_GATEWAY_ACCESS_LOG_SKIP", "/health/*", "paths without an access log line, comma-separated");
+        Self {
+            address,
+            cors_origins: origins.0,
+            workers,
+            request_timeout,
+            realtime_url,
+            access_log: access_log.coloured(pretty && std::io::stderr().is_terminal()),
+            access_log_skip,
+        }
     }
+}
+
+/// Whether the process's logs are for people. They are read before any service's own settings; as JSON if they were not.
+fn are_logs_pretty(source: &Source) -> bool {
+    source.effective().iter().any(|setting| setting.key == "SOUK_LOG_FORMAT" && setting.value == "pretty")
 }
 
 struct Origins(Vec<String>);
@@ -96,6 +124,35 @@ mod tests {
         for bad in ["*", "https://", "shop.example", "https://shop.example/", "ftp://x", "https://*.example"] {
             assert!(load(&[("SOUK_GATEWAY_CORS_ORIGINS", bad)]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_access_log_is_json_unless_the_logs_are_for_people() {
+        use service_kit::process::{Environment, ProcessSettings};
+
+        assert_eq!(load(&[]).unwrap().access_log.to_string(), "json");
+        for (environment, log_format, wanted) in [
+            (Environment::Development, None, "dev"),
+            (Environment::Production, None, "json"),
+            (Environment::Development, Some("json"), "json"),
+            (Environment::Production, Some("pretty"), "dev"),
+        ] {
+            let values =
+                log_format.map(|format| ("SOUK_LOG_FORMAT".to_owned(), format.to_owned())).into_iter().collect();
+            let mut source = Source::new(None, &values);
+            ProcessSettings::load(&mut source, environment);
+            let settings = Settings::load(&mut source, "127.0.0.1:8080");
+            assert_eq!(settings.access_log.to_string(), wanted, "{environment} {log_format:?}");
+        }
+    }
+
+    #[test]
+    fn an_access_log_of_unknown_tokens_is_refused_with_the_list_of_those_there_are() {
+        let format = load(&[("SOUK_GATEWAY_ACCESS_LOG", ":method :path")]).unwrap_err();
+        assert!(format.contains("there is no token :path") && format.contains(":remote-addr"), "{format}");
+        let skip = load(&[("SOUK_GATEWAY_ACCESS_LOG_SKIP", "health")]).unwrap_err();
+        assert!(skip.contains("SOUK_GATEWAY_ACCESS_LOG_SKIP") && skip.contains("/health/*"), "{skip}");
+        assert!(load(&[("SOUK_GATEWAY_ACCESS_LOG", ":id :method :url :status :response-time ms")]).is_ok());
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Publishing {
     pub(crate) fn done(self, events: &[Event]) {
         let service = service();
         for event in events {
-            PUBLISHED.with_label_values(&[service, &event.event_type]).inc();
+            metrics::count(&PUBLISHED, &[service, &event.event_type]);
         }
         self.0.into_iter().for_each(Span::end);
     }
@@ -79,7 +79,7 @@ impl Publishing {
 
 /// A batch could not be published.
 pub(crate) fn publishing_failed() {
-    PUBLISH_FAILURES.with_label_values(&[service()]).inc();
+    metrics::count(&PUBLISH_FAILURES, &[service()]);
 }
 
 fn begin(event: &mut Event, system: &'static str) -> Option<Span> {
@@ -143,10 +143,10 @@ pub(crate) fn consumed(group: &str, delivery: &Delivery, outcome: Outcome, took:
         Outcome::Retry => "retry",
         Outcome::Dead => "dead",
     };
-    CONSUMED.with_label_values(&[group, label]).inc();
-    CONSUME_SECONDS.with_label_values(&[group]).observe(took.as_secs_f64());
+    metrics::count(&CONSUMED, &[group, label]);
+    metrics::observe(&CONSUME_SECONDS, &[group], took);
     if let (Outcome::Ack, Ok(event)) = (outcome, &delivery.event) {
-        LAG.with_label_values(&[group]).observe(age(event.time).as_secs_f64());
+        metrics::observe(&LAG, &[group], age(event.time));
     }
 }
 

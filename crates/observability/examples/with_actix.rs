@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
-use observability::actix::request;
+use observability::access_log::{Format, Skip};
+use observability::actix::{AccessLog, HttpMetrics, request};
 use observability::trace::{self, KeyValue, SpanKind};
 use observability::{Health, HealthCheck, metrics};
 
@@ -53,12 +54,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let health = Health::default();
     health.add(HealthCheck::critical("words", || async { Ok(()) }));
     let health = web::Data::new(health);
+    let access_log: Format = "combined".parse()?;
     let server = HttpServer::new(move || {
         App::new()
             .app_data(health.clone())
             .route("/hello/{name}", web::get().to(hello))
             .route("/health/ready", web::get().to(ready))
             .route("/metrics", web::get().to(render_metrics))
+            .wrap(HttpMetrics)
+            .wrap(AccessLog::new(access_log.clone(), Skip::default()))
             // The last one wrapped runs first: everything else happens inside of the request's context.
             .wrap(from_fn(request::follow("greeter")))
     });

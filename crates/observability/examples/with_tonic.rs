@@ -94,7 +94,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = socket.local_addr()?;
     let serving = Server::builder()
         // The outermost layer of the server.
-        .layer(server::Calls::of("greeter"))
+        .layer(server::Calls::of("greeter").named_by(|path| (path == HELLO).then_some(HELLO)))
         .add_service(GreeterServer)
         .serve_with_incoming(tonic::transport::server::TcpIncoming::from(socket));
     let serving = tokio::spawn(serving);

@@ -173,6 +173,8 @@ impl PartialEq for RequestContext {
     }
 }
 
+impl Eq for RequestContext {}
+
 /// A look at the context of the running task, for what happens too often to take a share of it.
 #[derive(Clone, Copy)]
 pub struct Glance<'a> {

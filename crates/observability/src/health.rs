@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, join_all};
 use serde::Serialize;
 
+use crate::metrics::HEALTH_CHECKS;
+
 /// How long one check may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a report is good for, so that probes cost nothing however many there are.
@@ -102,7 +104,12 @@ impl Health {
 
     /// Takes every check of this name away; seen at once.
     pub fn remove(&self, name: &str) {
-        self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner).retain(|check| check.name != name);
+        {
+            let mut checks = self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner);
+            checks.retain(|check| check.name != name);
+            // Fails when it never ran.
+            let _ = HEALTH_CHECKS.remove_label_values(&[name]);
+        }
         *self.inner.cached.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -124,6 +131,14 @@ impl Health {
         report
     }
 
+    /// Sets the metric of a check, unless it was removed while it ran: then it would stay for ever.
+    fn tell(&self, name: &str, up: bool) {
+        let checks = self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        if checks.iter().any(|check| check.name == name) {
+            HEALTH_CHECKS.with_label_values(&[name]).set(up.into());
+        }
+    }
+
     async fn run(&self) -> ReadyReport {
         let checks = self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let found = join_all(checks.iter().map(|check| async move {
@@ -140,6 +155,7 @@ impl Health {
         let mut reports = BTreeMap::new();
         for (check, latency, result) in found {
             let up = result.is_ok();
+            self.tell(&check.name, up);
             all_up &= up;
             serving &= up || !check.critical;
             let report = CheckReport {
@@ -178,6 +194,29 @@ mod tests {
         let health = Health::default();
         health.add(HealthCheck::critical("database", std::future::pending));
         assert_eq!(health.run().await.checks["database"].status, "down");
+    }
+
+    #[tokio::test]
+    async fn a_check_is_a_series_from_its_first_run_until_it_is_removed() {
+        let series = || {
+            let text = String::from_utf8(crate::metrics::render()).unwrap();
+            text.lines().find(|line| line.contains("\"unit test check\"")).map(str::to_owned)
+        };
+        let health = Health::default();
+        let up = Arc::new(AtomicBool::new(true));
+        let now = Arc::clone(&up);
+        health.add(HealthCheck::critical("unit test check", move || {
+            let up = now.load(Ordering::Relaxed);
+            async move { if up { Ok(()) } else { Err("away".to_owned()) } }
+        }));
+        assert_eq!(series(), None);
+        for (is_up, value) in [(true, "1"), (false, "0")] {
+            up.store(is_up, Ordering::Relaxed);
+            health.run().await;
+            assert_eq!(series().unwrap(), format!("health_check_up{{check=\"unit test check\"}} {value}"));
+        }
+        health.remove("unit test check");
+        assert_eq!(series(), None);
     }
 
     #[tokio::test]

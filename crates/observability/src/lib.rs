@@ -10,6 +10,7 @@
 //! - [`health`] answers whether the process lives and whether it is ready;
 //! - `actix` and `tonic` (features of these names) join all of it to a server and to clients.
 
+pub mod access_log;
 #[cfg(feature = "actix")]
 pub mod actix;
 pub mod context;

@@ -49,6 +49,7 @@ pub async fn build(
     platform: &Platform,
     bus: Arc<dyn EventBus>,
 ) -> Result<Service, BootstrapError> {
+    crate::metrics::announce();
     let store = store::open(settings, platform).await?;
     let released =
         store.repository.release_leases_of_the_dead(platform.clock.now()).await.map_err(StoreUnusable::Read)?;

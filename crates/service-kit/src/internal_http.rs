@@ -37,6 +37,11 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
 }
 
 async fn render_metrics() -> HttpResponse {
+    if !metrics::enabled() {
+        return HttpResponse::NotFound()
+            .content_type("text/plain; charset=utf-8")
+            .body("metrics are off: SOUK_METRICS=off\n");
+    }
     HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render())
 }
 
@@ -107,6 +112,7 @@ pub fn bind(
     more: impl FnOnce(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> std::io::Result<(Server, SocketAddr)> {
     let server = HttpServer::new(move || {
+        metrics::runtime::watch(&tokio::runtime::Handle::current());
         let level =
             web::resource("/admin/log-level").route(web::get().to(log_level)).route(web::put().to(set_log_level));
         App::new()

@@ -126,6 +126,7 @@ where
             runtime.block_on(async {
                 // Dropped last: what is logged and traced until the end is written and sent.
                 let telemetry = process.init_telemetry(service.name)?;
+                observability::metrics::runtime::watch(&tokio::runtime::Handle::current());
                 let health = Health::default();
                 let operators =
                     Operators::start(common.internal_address, health.clone(), telemetry.log_control.clone())?;

@@ -78,6 +78,20 @@ impl FromStr for Format {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct OnOff(bool);
+
+impl FromStr for OnOff {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "on" => Ok(Self(true)),
+            "off" => Ok(Self(false)),
+            _ => Err("use on or off".to_owned()),
+        }
+    }
+}
+
 /// See each field's setting.
 #[derive(Clone, Debug)]
 pub struct ProcessSettings {
@@ -87,6 +101,8 @@ pub struct ProcessSettings {
     pub log_filter: String,
     /// `SOUK_LOG_FORMAT`.
     pub log_format: LogFormat,
+    /// `SOUK_METRICS`.
+    pub metrics: bool,
     /// `SOUK_LOG_DIR` and the other `SOUK_LOG_*`.
     pub log_files: Option<FileSettings>,
     /// `SOUK_OTLP_ENDPOINT`, spoken to as `SOUK_OTLP_PROTOCOL` says.
@@ -111,6 +127,8 @@ impl ProcessSettings {
         let log_filter: Filter =
             source.or("SOUK_LOG", filter, "error, warn, info, http, debug, trace, or a list such as info,orders=debug");
         let log_format: Format = source.or("SOUK_LOG_FORMAT", format, "pretty for people, json for machines");
+        let metrics: OnOff =
+            source.or("SOUK_METRICS", "on", "on, or off: requests are not measured, and /metrics is 404");
         let log_files = log_files::load(source);
         let endpoint: Option<OtlpEndpoint> = source.optional(
             "SOUK_OTLP_ENDPOINT",
@@ -127,14 +145,23 @@ impl ProcessSettings {
             Some(protocol) => endpoint.speaking(protocol),
             None => endpoint,
         });
-        Self { environment, log_filter: log_filter.0, log_format: log_format.0, log_files, otlp_endpoint, sample_ratio }
+        Self {
+            environment,
+            log_filter: log_filter.0,
+            log_format: log_format.0,
+            metrics: metrics.0,
+            log_files,
+            otlp_endpoint,
+            sample_ratio,
+        }
     }
 
-    /// Installs logs and traces of a process of this name.
+    /// Installs logs and traces of a process of this name, and turns the metrics on or off.
     ///
     /// # Errors
     /// [`LogError`] when the log files can't be had; a filter that [`ProcessSettings::load`] accepted is valid.
     pub fn init_telemetry(&self, service: &'static str) -> Result<Guard, LogError> {
+        observability::metrics::set_enabled(self.metrics);
         let attributes = vec![
             KeyValue::new("service.namespace", "souk"),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),

@@ -89,6 +89,7 @@ pub(crate) async fn start(
     seed: bool,
     allow_demo_accounts: bool,
 ) -> anyhow::Result<Souk> {
+    observability::metrics::runtime::watch(&tokio::runtime::Handle::current());
     check_addresses(settings)?;
     let reachable = !settings.gateway.address.ip().is_loopback() && !allow_demo_accounts;
     if seed && reachable {

@@ -6,15 +6,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contracts::Event;
 use contracts::event_data::{InboxAppended, UserEvent, event_type};
+use contracts::{Clock, Event};
 use messaging::{BusError, ConsumeError, Consumer, EventBus, EventHandler, Subscription};
+use observability::RequestContext;
 use service_kit::BackgroundTask;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::hub::LiveMessage;
-use super::{RealtimeHub, Revocations, frame};
+use super::{RealtimeHub, Revocations, frame, metrics};
 
 /// What the queue of every gateway begins with; its instance follows.
 pub const QUEUE: &str = "gateway.realtime";
@@ -36,13 +37,15 @@ pub struct RealtimeConsumer {
     pub revocations: Arc<Revocations>,
     /// Has the list of revocations read anew.
     pub reload: Arc<Notify>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl EventHandler for RealtimeConsumer {
     async fn handle(&self, event: &Event) -> Result<(), ConsumeError> {
         match event.event_type.as_str() {
-            event_type::INBOX_APPENDED => self.push(&read(event)?),
+            event_type::INBOX_APPENDED => self.push(event, &read(event)?),
             event_type::USER_BANNED | event_type::USER_ROLES_CHANGED | event_type::USER_SESSIONS_REVOKED => {
                 self.revoke(event, &read(event)?);
             }
@@ -61,10 +64,12 @@ impl EventHandler for RealtimeConsumer {
 }
 
 impl RealtimeConsumer {
-    fn push(&self, entry: &InboxAppended) {
+    fn push(&self, event: &Event, entry: &InboxAppended) {
         if self.hub.is_heard(entry.user_id) {
             let frame = frame::entry(&entry.event, entry.seq, entry.data.get());
-            self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame });
+            let cause = RequestContext::current();
+            self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame, cause });
+            metrics::observe_fanout(self.clock.now().since(event.time));
             tracing::info!(user.id = %entry.user_id, entry.seq, entry.event, "inbox entry pushed");
         }
     }

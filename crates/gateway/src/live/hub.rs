@@ -2,6 +2,7 @@
 
 use actix_web::web::Bytes;
 use contracts::ids::UserId;
+use observability::RequestContext;
 use tokio::sync::broadcast;
 
 /// What a listener hears.
@@ -13,6 +14,8 @@ pub enum LiveMessage {
         seq: u64,
         /// Its frame, rendered once and shared by all listeners.
         frame: Bytes,
+        /// The request that caused it, at the place of its trace that handed it on; where that is known.
+        cause: Option<RequestContext>,
     },
     /// Something about the user's access changed: ask again whether the token still counts.
     AccessChanged,

@@ -5,6 +5,7 @@ pub mod consumer;
 pub mod frame;
 pub mod hub;
 pub mod memory_hub;
+mod metrics;
 pub mod revocation_loader;
 pub mod revocations;
 pub mod stream;

@@ -12,11 +12,12 @@ use contracts::{Clock, Refusal};
 use futures::Stream;
 use observability::RequestContext;
 use observability::metrics::ACTIVE_CONNECTIONS;
+use observability::trace::{KeyValue, SpanKind};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::frame;
 use super::hub::{Heard, LiveMessage, RealtimeHub, Subscription};
+use super::{frame, metrics};
 use crate::clients::{Clients, call};
 use crate::extract::{Access, Caller};
 
@@ -199,8 +200,10 @@ impl InboxStream {
     fn hear(&mut self, heard: Heard) -> Step {
         match heard {
             Heard::Message(LiveMessage::Entry { seq, .. }) if seq <= self.position => {}
-            Heard::Message(LiveMessage::Entry { seq, frame }) if seq == self.position + 1 => {
+            Heard::Message(LiveMessage::Entry { seq, frame, cause }) if seq == self.position + 1 => {
                 self.position = seq;
+                metrics::count_pushed(metrics::SSE, 1);
+                end_trace(cause.as_ref(), seq);
                 return Step::Send(frame);
             }
             Heard::Message(LiveMessage::Entry { .. } | LiveMessage::Missed) | Heard::Lagged => self.behind = true,
@@ -213,31 +216,45 @@ impl InboxStream {
     /// The frames of those entries that come after the position, in one piece.
     fn show(&mut self, entries: Vec<InboxEntry>) -> Option<Bytes> {
         let mut frames = String::new();
+        let mut shown = 0;
         for entry in entries {
             if entry.seq > self.position {
                 frame::write_entry(&mut frames, &entry.event, entry.seq, &entry.data_json);
                 self.position = entry.seq;
+                shown += 1;
             }
         }
+        metrics::count_pushed(metrics::SSE, shown);
         (!frames.is_empty()).then(|| frames.into())
     }
+}
+
+/// The last span of what the request caused: the entry goes out over a connection, which is on nobody's way.
+fn end_trace(cause: Option<&RequestContext>, seq: u64) {
+    let span = cause.and_then(|cause| {
+        cause.child(SpanKind::Producer, "push inbox entry", || {
+            vec![
+                KeyValue::new("realtime.transport", metrics::SSE),
+                KeyValue::new("inbox.cursor", i64::try_from(seq).unwrap_or(i64::MAX)),
+            ]
+        })
+    });
+    drop(span);
 }
 
 /// Counts an open stream for as long as it lives.
 struct Counted;
 
 impl Counted {
-    const TRANSPORT: &'static str = "sse";
-
     fn new() -> Self {
-        ACTIVE_CONNECTIONS.with_label_values(&[Self::TRANSPORT]).inc();
+        ACTIVE_CONNECTIONS.with_label_values(&[metrics::SSE]).inc();
         Self
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        ACTIVE_CONNECTIONS.with_label_values(&[Self::TRANSPORT]).dec();
+        ACTIVE_CONNECTIONS.with_label_values(&[metrics::SSE]).dec();
     }
 }
 

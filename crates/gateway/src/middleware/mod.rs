@@ -1,11 +1,9 @@
 //! What every request passes through. [`pipeline`] lists it, and nothing else is wrapped around a route but
 //! [`panic_guard`], which `routes::endpoint` puts around every one: a panic must leave a request to answer.
 
-pub mod access_log;
 pub mod compression;
 pub mod cors;
 pub mod instance;
-pub mod measure;
 pub mod panic_guard;
 pub mod plain_errors;
 pub mod request_deadline;
@@ -15,7 +13,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, Error};
-use observability::actix::request;
+use observability::actix::{AccessLog, HttpMetrics, request};
 
 use crate::settings::Settings;
 
@@ -47,9 +45,9 @@ pub fn pipeline(
         //  4. errors that a library answered become problems, too.
         .wrap(from_fn(plain_errors::render))
         //  3. metrics.
-        .wrap(from_fn(measure::observe))
-        //  2. access log.
-        .wrap(from_fn(access_log::write))
+        .wrap(HttpMetrics)
+        //  2. access log, written when the body has ended.
+        .wrap(AccessLog::new(settings.access_log.clone(), settings.access_log_skip.clone()))
         //     problems know the path they are about.
         .wrap(from_fn(instance::know))
         //  1. request id and trace: first, so that everything after can name them.

@@ -13,7 +13,7 @@ fn user(n: u128) -> UserId {
 }
 
 fn entry(seq: u64) -> LiveMessage {
-    LiveMessage::Entry { seq, frame: Bytes::from(seq.to_string()) }
+    LiveMessage::Entry { seq, frame: Bytes::from(seq.to_string()), cause: None }
 }
 
 async fn listeners_of_a_user_hear_everything_in_order_and_others_nothing(hub: &dyn RealtimeHub) {

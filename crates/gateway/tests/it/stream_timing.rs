@@ -90,7 +90,7 @@ impl Bench {
 
 fn append(inbox: &Notifications, hub: &MemoryHub) {
     let seq = inbox.append(&user_id().to_string(), "a", "{}");
-    hub.publish(user_id(), LiveMessage::Entry { seq, frame: frame::entry("a", seq, "{}") });
+    hub.publish(user_id(), LiveMessage::Entry { seq, frame: frame::entry("a", seq, "{}"), cause: None });
 }
 
 async fn next(frames: &mut Frames) -> String {

@@ -77,6 +77,8 @@ pub(crate) fn settings() -> Settings {
         workers: std::num::NonZeroUsize::new(1),
         request_timeout: Duration::from_secs(10),
         realtime_url: "memory://".to_owned(),
+        access_log: "json".parse().unwrap(),
+        access_log_skip: "/health/*".parse().unwrap(),
     }
 }
 

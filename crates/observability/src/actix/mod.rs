@@ -1,3 +1,12 @@
-//! Middleware for actix-web (feature `actix`).
+//! Middleware for actix-web servers (feature `actix`).
+//!
+//! Wrap them in this order: the last one wrapped, [`request::follow`], is the outermost.
 
+mod access_log;
+mod body;
+mod metrics;
 pub mod request;
+
+pub use access_log::{AccessLog, AccessLogService};
+pub use body::LoggedBody;
+pub use metrics::{HttpMetrics, HttpMetricsService};

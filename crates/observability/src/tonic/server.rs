@@ -11,7 +11,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use crate::RequestContext;
-use crate::metrics::GRPC_REQUESTS;
+use crate::metrics::{self, GRPC_REQUESTS};
 use crate::trace::{KeyValue, SpanKind};
 
 use super::code::{code_name, is_failure_of_server};
@@ -23,19 +23,30 @@ const PROBES: &str = "/grpc.health.";
 #[derive(Clone, Copy, Debug)]
 pub struct Calls {
     service: &'static str,
+    known: Known,
 }
+
+/// The path of a call as the service knows it; `None` for what a caller made up.
+type Known = fn(&str) -> Option<&'static str>;
 
 impl Calls {
     /// Calls are worked for in the name of this service.
     pub fn of(service: &'static str) -> Self {
-        Self { service }
+        Self { service, known: |_| None }
+    }
+
+    /// Metrics and spans name the calls that this function knows. Without it every call is `unknown` to the metrics: what a
+    /// caller may make up is no label.
+    #[must_use]
+    pub fn named_by(self, known: fn(&str) -> Option<&'static str>) -> Self {
+        Self { known, ..self }
     }
 }
 
 impl<S> tower_layer::Layer<S> for Calls {
     type Service = Followed<S>;
     fn layer(&self, inner: S) -> Followed<S> {
-        Followed { inner, service: self.service }
+        Followed { inner, calls: *self }
     }
 }
 
@@ -43,7 +54,7 @@ impl<S> tower_layer::Layer<S> for Calls {
 #[derive(Clone, Debug)]
 pub struct Followed<S> {
     inner: S,
-    service: &'static str,
+    calls: Calls,
 }
 
 impl<S> tower_service::Service<Request<Body>> for Followed<S>
@@ -64,13 +75,15 @@ where
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         let started = Instant::now();
-        let context = RequestContext::extract(&HeaderExtractor(request.headers())).in_service(self.service);
+        let context = RequestContext::extract(&HeaderExtractor(request.headers())).in_service(self.calls.service);
+        let known = self.calls.known;
         Box::pin(async move {
-            let path = request.uri().path().to_owned();
+            let path = request.uri().path();
+            let method = known(path).unwrap_or("unknown");
             if path.starts_with(PROBES) {
                 return context.scope(inner.call(request)).await;
             }
-            let span = context.start(SpanKind::Server, super::name(&path), || super::attributes(&path));
+            let span = context.start(SpanKind::Server, super::name(method), || super::attributes(method));
             let Ok(response) = span.scope(inner.call(request)).await;
             let status = Status::from_header_map(response.headers());
             let code = status.as_ref().map_or(Code::Ok, Status::code);
@@ -81,18 +94,11 @@ where
                 }
             }
             let elapsed = started.elapsed();
-            GRPC_REQUESTS
-                .with_label_values(&[known_method(&path, code), code_name(code)])
-                .observe(elapsed.as_secs_f64());
-            let (method, elapsed_ms) = (path, elapsed.as_millis() as u64);
+            metrics::observe(&GRPC_REQUESTS, &[method, code_name(code)], elapsed);
+            let elapsed_ms = elapsed.as_millis() as u64;
             span.scope(async { tracing::debug!(method, code = code_name(code), elapsed_ms, "call answered") }).await;
             span.end_request();
             Ok(response)
         })
     }
-}
-
-/// A label from a bounded set: paths that no service has are not labels.
-fn known_method(method: &str, code: Code) -> &str {
-    if code == Code::Unimplemented { "unknown" } else { method }
 }

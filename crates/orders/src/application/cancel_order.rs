@@ -9,6 +9,7 @@ use crate::application::place_order::Outcome;
 use crate::application::ports::Change;
 use crate::application::saga::{self, LEASE};
 use crate::domain::{IllegalTransition, SagaState};
+use crate::metrics;
 
 impl Ordering {
     /// Cancels an order. A confirmed one is cancelled at once, its money and goods follow; one that is still being decided
@@ -42,7 +43,7 @@ impl Ordering {
                 saga.take_over(self.ids.new_uuid().to_string(), now.plus(LEASE));
                 saga.next_version();
                 self.repository.save(Change { order: Some((order.clone(), event)), saga: saga.clone() }).await?;
-                saga::count_order(OrderStatus::Cancelled);
+                metrics::count_order(OrderStatus::Cancelled);
                 // Nobody waits for the money and the goods to be back.
                 drop(saga::spawn(self, order.clone(), saga));
                 Ok(Outcome { order, decided: true })

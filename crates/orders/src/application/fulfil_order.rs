@@ -6,8 +6,8 @@ use contracts::ids::OrderId;
 use crate::application::error::OrderError;
 use crate::application::ordering::{Ordering, against_rivals};
 use crate::application::ports::Change;
-use crate::application::saga;
 use crate::domain::{IllegalTransition, Order, OrderEvent, SagaState};
+use crate::metrics;
 
 impl Ordering {
     /// Marks a confirmed order as on its way.
@@ -41,7 +41,7 @@ impl Ordering {
         let event = verb(&mut order)?;
         saga.next_version();
         self.repository.save(Change { order: Some((order.clone(), event)), saga }).await?;
-        saga::count_order(to);
+        metrics::count_order(to);
         Ok(order)
     }
 }

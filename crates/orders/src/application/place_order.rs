@@ -1,6 +1,6 @@
 //! Placing an order: price, write, run the saga, answer when it is decided.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contracts::ids::{OrderId, UserId};
 use contracts::{Quantity, Sku};
@@ -13,6 +13,7 @@ use crate::application::ordering::Ordering;
 use crate::application::ports::{IdempotencyRecord, RepositoryError};
 use crate::application::saga::{self, LEASE, Verdict};
 use crate::domain::{Draft, Order, PlaceError, Refused, Saga};
+use crate::metrics::{self, CheckoutOutcome};
 use contracts::event_data::OrderStatus;
 
 /// Kept of the caller's time for the way back: an answer that comes too late is no answer.
@@ -65,11 +66,19 @@ impl Ordering {
     /// # Errors
     /// [`OrderError`]; before anything was written, or as the verdict.
     pub async fn place_order(&self, request: PlaceOrder) -> Result<Outcome, OrderError> {
+        let mut checkout = Checkout { started: Instant::now(), answered: false, repeated: false };
+        let result = self.try_place(request, &mut checkout).await;
+        checkout.answer(&result);
+        result
+    }
+
+    async fn try_place(&self, request: PlaceOrder, checkout: &mut Checkout) -> Result<Outcome, OrderError> {
         let now = self.clock.now();
         let fingerprint = request.fingerprint();
         if let Some(key) = &request.idempotency_key
             && let Some(record) = self.repository.find_key(request.user_id, key, now).await?
         {
+            checkout.repeated = true;
             return self.repeat(&record, &fingerprint).await;
         }
         let mut draft = Draft::new(request.user_id).with_details(request.shipping_address, request.note);
@@ -93,9 +102,10 @@ impl Ordering {
             created_at: now,
         });
         if let Some(taken) = self.repository.place(order.clone(), event, saga.clone(), record).await? {
+            checkout.repeated = true;
             return self.repeat(&taken, &fingerprint).await;
         }
-        saga::count_order(OrderStatus::Pending);
+        metrics::count_order(OrderStatus::Pending);
         tracing::info!(order.id = %order_id, total_minor = order.total().amount_minor(), "order placed");
         let verdict = saga::spawn(self, order.clone(), saga);
         let patience = deadline::remaining().saturating_sub(ANSWER_MARGIN);
@@ -116,6 +126,48 @@ impl Ordering {
             RepositoryError::Corrupt { table: "idempotency_keys", row: format!("{}: no order", record.order_id) }
         })?;
         answer(order, &saga)
+    }
+}
+
+/// Measures one checkout. Repeated requests are none, and neither is what was wrong with the request itself.
+struct Checkout {
+    started: Instant,
+    answered: bool,
+    repeated: bool,
+}
+
+impl Checkout {
+    fn answer(&mut self, result: &Result<Outcome, OrderError>) {
+        self.answered = true;
+        let outcome = match result {
+            Ok(outcome) if outcome.decided => CheckoutOutcome::Confirmed,
+            Ok(_) => CheckoutOutcome::Undecided,
+            Err(OrderError::OutOfStock { .. } | OrderError::Cancelled { .. }) => CheckoutOutcome::Rejected,
+            Err(OrderError::Declined { .. }) => CheckoutOutcome::Declined,
+            Err(OrderError::Store(_) | OrderError::Neighbour(_)) => CheckoutOutcome::Failed,
+            Err(
+                OrderError::NotFound
+                | OrderError::Line { .. }
+                | OrderError::UnknownProducts(_)
+                | OrderError::Place(_)
+                | OrderError::KeyReused
+                | OrderError::InProgress
+                | OrderError::Illegal(_)
+                | OrderError::BeingRefunded { .. },
+            ) => return,
+        };
+        if !self.repeated {
+            metrics::observe_checkout(outcome, self.started);
+        }
+    }
+}
+
+impl Drop for Checkout {
+    /// Given up: by a caller who went away, of which nothing is known, or because its time was over.
+    fn drop(&mut self) {
+        if !self.answered && !self.repeated && deadline::remaining().is_zero() {
+            metrics::observe_checkout(CheckoutOutcome::Failed, self.started);
+        }
     }
 }
 

@@ -71,6 +71,15 @@ pub struct ChangedOrders {
     pub settled: u64,
 }
 
+/// What is owed to orders at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Sagas that are not done: checkouts, and refunds of orders that were decided long ago.
+    pub sagas: u64,
+    /// When the first placed of those orders was placed that are still undecided; `None` when there is none.
+    pub oldest_pending: Option<Timestamp>,
+}
+
 /// Orders, their sagas, their events and the idempotency records.
 ///
 /// Every write is on disk when it is answered. The event of a change goes to the event log and the outbox in the same
@@ -124,6 +133,9 @@ pub trait OrderRepository: Send + Sync {
 
     /// When the next saga is due.
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError>;
+
+    /// What is owed to orders. Its cost grows with the unfinished sagas, not with all orders.
+    async fn count_unfinished(&self) -> Result<Unfinished, RepositoryError>;
 
     /// Makes every unfinished saga due at `now` whose owner can't be alive any more. Called once, before anything else:
     /// a store that only one process can have open knows that all owners are gone; others leave it to the leases.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::application::error::OrderError;
 use crate::application::ordering::Ordering;
 use crate::application::saga::{self, LEASE, Verdict};
+use crate::metrics;
 
 /// Most sagas taken up at once.
 const BATCH: usize = 64;
@@ -17,6 +18,8 @@ const BATCH: usize = 64;
 const MAX_RUNNING: usize = 512;
 /// Old idempotency keys are forgotten this often.
 const FORGET_KEYS_EVERY: Duration = Duration::from_hours(1);
+/// What is unfinished is counted this often.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// Looks at most this often.
 const MIN_SLEEP: Duration = Duration::from_millis(20);
 /// Looks at least this often: another replica may have died without a word.
@@ -43,7 +46,7 @@ impl Ordering {
 
     /// Takes up sagas as they become due, until `stop` is cancelled; sleeps in between.
     pub async fn resume_until(&self, stop: CancellationToken) {
-        let mut keys_due = self.clock.now();
+        let (mut keys_due, mut count_due) = (self.clock.now(), self.clock.now());
         while !stop.is_cancelled() {
             let wait = match self.resume_round(&mut keys_due).await {
                 Ok(wait) => wait,
@@ -52,11 +55,25 @@ impl Ordering {
                     RETRY_WAIT
                 }
             };
+            self.count_round(&mut count_due).await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.due.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
+        }
+    }
+
+    /// For whoever watches: nothing waits for it, and what can't be counted now is counted later.
+    async fn count_round(&self, due: &mut Timestamp) {
+        let now = self.clock.now();
+        if now < *due {
+            return;
+        }
+        *due = now.plus(COUNT_EVERY);
+        match self.repository.count_unfinished().await {
+            Ok(found) => metrics::set_unfinished(found.sagas, found.oldest_pending.map(|placed| now.since(placed))),
+            Err(error) => tracing::debug!(error = %error_chain(&error), "unfinished checkouts could not be counted"),
         }
     }
 

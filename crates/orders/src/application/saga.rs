@@ -6,13 +6,11 @@
 //!
 //! Source: docs/adr/0007-checkout-saga.md.
 
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use contracts::ids::RefundId;
 use observability::RequestContext;
 use observability::logs::error_chain;
-use prometheus::{HistogramVec, IntCounterVec};
 use service_kit::backoff::Backoff;
 use service_kit::grpc::deadline;
 use tokio::sync::oneshot;
@@ -22,6 +20,7 @@ use crate::application::ordering::Ordering;
 use crate::application::ports::{Change, Charge, HoldError, NeighbourError, PinError, RepositoryError};
 use crate::application::spans;
 use crate::domain::{Order, OrderEvent, Refused, Saga, SagaState};
+use crate::metrics::{self, StepOutcome};
 use contracts::event_data::OrderStatus;
 
 /// How long a runner may be silent before another one takes over; longer than its longest step (a hold and its pin), and
@@ -36,17 +35,6 @@ const RETRY: Backoff = Backoff { first: Duration::from_millis(250), most: Durati
 /// How soon a payment of unknown outcome is asked about again, unless its event comes first.
 const UNKNOWN_PAYMENT: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_mins(1) };
 
-static STEP_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    observability::metrics::histogram("saga_step_duration_seconds", "Time of one step of the checkout saga.", &["step"])
-});
-static ORDERS: LazyLock<IntCounterVec> =
-    LazyLock::new(|| observability::metrics::counter("orders_total", "Orders that reached a status.", &["status"]));
-
-/// Counts an order that reached a status.
-pub(crate) fn count_order(status: OrderStatus) {
-    ORDERS.with_label_values(&[status.as_str()]).inc();
-}
-
 /// What a run tells whoever waits for it.
 #[derive(Debug)]
 pub enum Verdict {
@@ -60,6 +48,8 @@ pub enum Verdict {
 enum Step {
     /// Go on with the next.
     Next,
+    /// The same, but on the way back: the answer was no.
+    Refused,
     /// Someone takes it up later, or nobody needs to.
     Stop,
 }
@@ -69,6 +59,8 @@ struct Run {
     order: Order,
     saga: Saga,
     waiting: Option<oneshot::Sender<Verdict>>,
+    /// A change of the order that was written without an answer: its status and version.
+    unanswered: Option<(OrderStatus, u64)>,
 }
 
 /// Runs a saga in a task of its own, which survives the caller; tells the caller once when the order is decided.
@@ -76,7 +68,7 @@ pub fn spawn(ordering: &Ordering, order: Order, saga: Saga) -> oneshot::Receiver
     let (sender, receiver) = oneshot::channel();
     let context = RequestContext::current_or_background();
     let span = spans::checkout(&context, &order, &saga);
-    let run = Run { ordering: ordering.clone(), order, saga, waiting: Some(sender) };
+    let run = Run { ordering: ordering.clone(), order, saga, waiting: Some(sender), unanswered: None };
     ordering.running.spawn(async move {
         let (order, saga) = span.scope(run.drive()).await;
         spans::end_checkout(span, &order, &saga);
@@ -88,16 +80,21 @@ impl Run {
     /// Goes on until the saga is done or has to wait; returns how the order and the saga are then.
     async fn drive(mut self) -> (Order, Saga) {
         while self.saga.state() != SagaState::Done {
-            let step = self.saga.state().as_str();
-            let started = Instant::now();
+            let (state, started) = (self.saga.state(), Instant::now());
             let result = self.step_in_span().await;
-            STEP_SECONDS.with_label_values(&[step]).observe(started.elapsed().as_secs_f64());
+            match &result {
+                Ok(Step::Next) => metrics::observe_step(state, StepOutcome::Done, started),
+                Ok(Step::Refused) => metrics::observe_step(state, StepOutcome::Refused, started),
+                // Outrun by another writer: it is looked at anew, and nothing came of it.
+                Err(OrderError::Store(RepositoryError::Conflict)) => {}
+                Ok(Step::Stop) | Err(_) => metrics::observe_step(state, StepOutcome::Failed, started),
+            }
             let result = match result {
                 Err(OrderError::Store(RepositoryError::Conflict)) => self.reload().await,
                 other => other,
             };
             match result {
-                Ok(Step::Next) => {}
+                Ok(Step::Next | Step::Refused) => {}
                 Ok(Step::Stop) => break,
                 Err(error) => {
                     self.put_off(&error, RETRY).await;
@@ -148,7 +145,7 @@ impl Run {
         if let Some(reason) = self.saga.parts().cancel_reason.clone() {
             let event = self.order.cancel(reason, self.ordering.clock.now())?;
             self.advance(SagaState::Releasing);
-            return self.save_and_go_on(Some(event)).await;
+            return self.save_and_turn_back(event).await;
         }
         let inventory = self.ordering.inventory.clone();
         match deadline::within(STEP_TIMEOUT, inventory.hold(&self.order)).await {
@@ -159,12 +156,12 @@ impl Run {
                     self.order.reject(format!("out of stock: {}", names.join(", ")), self.ordering.clock.now())?;
                 self.saga.refuse(Refused::OutOfStock { missing });
                 self.advance(SagaState::Done);
-                return self.save_and_go_on(Some(event)).await;
+                return self.save_and_turn_back(event).await;
             }
             Err(HoldError::Closed) => {
                 let event = self.order.cancel("its reservation was released".to_owned(), self.ordering.clock.now())?;
                 self.advance(SagaState::Done);
-                return self.save_and_go_on(Some(event)).await;
+                return self.save_and_turn_back(event).await;
             }
             Err(HoldError::Neighbour(error)) => return Err(error.into()),
         }
@@ -201,7 +198,7 @@ impl Run {
                 let event = self.order.cancel(format!("payment declined: {reason}"), self.ordering.clock.now())?;
                 self.saga.refuse(Refused::Declined { reason });
                 self.advance(SagaState::Releasing);
-                self.save_and_go_on(Some(event)).await
+                self.save_and_turn_back(event).await
             }
             Charge::Unknown => {
                 self.saga.payment_is_unknown();
@@ -218,20 +215,19 @@ impl Run {
     /// Confirms the order, or starts giving the money back if it was cancelled meanwhile.
     async fn confirm(&mut self) -> Result<Step, OrderError> {
         let now = self.ordering.clock.now();
-        let event = match self.saga.parts().cancel_reason.clone() {
+        match self.saga.parts().cancel_reason.clone() {
             None => {
                 let event = self.order.confirm(now)?;
                 self.advance(SagaState::Committing);
-                event
+                self.save_and_go_on(Some(event)).await
             }
             Some(reason) => {
                 let event = self.order.cancel(reason.clone(), now)?;
                 let refund_id = RefundId::from_uuid(self.ordering.ids.new_uuid());
                 self.saga.start_refund(refund_id, reason, false, true).map_err(illegal_step)?;
-                event
+                self.save_and_turn_back(event).await
             }
-        };
-        self.save_and_go_on(Some(event)).await
+        }
     }
 
     /// Takes the goods off the shelf.
@@ -283,9 +279,11 @@ impl Run {
         self.saga.next_version();
         let status = event.as_ref().map(|event| event.data.status);
         let order = event.map(|event| (self.order.clone(), event));
+        self.unanswered = status.map(|status| (status, self.order.version()));
         self.ordering.repository.save(Change { order, saga: self.saga.clone() }).await?;
+        self.unanswered = None;
         if let Some(status) = status {
-            count_order(status);
+            self.count(status);
             tracing::info!(order.id = %self.order.id(), status = status.as_str(), "order changed");
             // Everything the customer waits for is decided; what is left concerns only the stores.
             if let Some(waiting) = self.waiting.take() {
@@ -293,6 +291,18 @@ impl Run {
             }
         }
         Ok(Step::Next)
+    }
+
+    /// The same, of a step whose answer was no.
+    async fn save_and_turn_back(&mut self, event: OrderEvent) -> Result<Step, OrderError> {
+        self.save_and_go_on(Some(event)).await.map(|_| Step::Refused)
+    }
+
+    fn count(&self, status: OrderStatus) {
+        metrics::count_order(status);
+        if status == OrderStatus::Confirmed {
+            metrics::observe_value(self.order.total());
+        }
     }
 
     /// Leaves the saga to whoever finds it due.
@@ -304,6 +314,12 @@ impl Run {
                 return;
             }
             let unknown = self.saga.parts().payment_unknown;
+            // The write whose answer was lost had happened: nobody else can have made this very change as this owner.
+            if let Some((status, version)) = self.unanswered.take()
+                && (order.status(), order.version()) == (status, version)
+            {
+                self.count(status);
+            }
             self.order = order;
             self.saga = saga;
             if unknown {
@@ -329,6 +345,7 @@ impl Run {
 
     /// Another writer was faster: goes on if the saga is still ours (someone asked to cancel), stops if it was taken over.
     async fn reload(&mut self) -> Result<Step, OrderError> {
+        self.unanswered = None;
         let owner = self.saga.parts().owner.clone();
         let Some((order, saga)) = self.ordering.repository.find_with_saga(self.order.id()).await? else {
             return Ok(Step::Stop);

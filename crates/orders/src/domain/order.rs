@@ -214,6 +214,11 @@ impl Order {
         &self.items
     }
 
+    /// When it was placed.
+    pub const fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
     /// The sum of its lines.
     pub const fn total(&self) -> Money {
         self.total

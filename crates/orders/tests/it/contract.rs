@@ -10,7 +10,7 @@ use contracts::money::Currency;
 use contracts::{IdGenerator as _, Money, Quantity, Timestamp};
 use orders::adapters::persistence::sqlite::SqliteOrderRepository;
 use orders::application::ports::{
-    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
 };
 use orders::domain::{Draft, Order, OrderEvent, PricedProduct, Refused, Saga, SagaState};
 use tempfile::TempDir;
@@ -239,6 +239,26 @@ async fn a_finished_saga_is_never_due(repository: Arc<dyn OrderRepository>) {
     assert_eq!(repository.next_due().await.unwrap(), None);
 }
 
+async fn what_is_unfinished_is_counted_and_the_first_undecided_order_dated(repository: Arc<dyn OrderRepository>) {
+    assert_eq!(repository.count_unfinished().await.unwrap(), Unfinished::default());
+    let later = start_of_time().plus(Duration::from_secs(30));
+    let (mut first, mut first_saga) = placed(repository.as_ref(), 1).await;
+    let (second, event, mut second_saga) = order_made_at(2, later);
+    assert!(repository.place(second, event, second_saga.clone(), None).await.unwrap().is_none());
+    let found = |sagas, oldest_pending| Unfinished { sagas, oldest_pending };
+    assert_eq!(repository.count_unfinished().await.unwrap(), found(2, Some(start_of_time())));
+    repository.save(confirmed(&mut first, &mut first_saga)).await.unwrap();
+    assert_eq!(repository.count_unfinished().await.unwrap(), found(2, Some(later)), "the first is decided, not done");
+    for saga in [&mut first_saga, &mut second_saga] {
+        for state in [SagaState::Reserving, SagaState::Done] {
+            saga.advance(state).unwrap();
+        }
+        saga.next_version();
+        repository.save(Change { order: None, saga: saga.clone() }).await.unwrap();
+    }
+    assert_eq!(repository.count_unfinished().await.unwrap(), Unfinished::default());
+}
+
 async fn pages_are_newest_first_filtered_and_without_gaps(repository: Arc<dyn OrderRepository>) {
     let mut mine = Vec::new();
     for n in 0..7 {
@@ -315,6 +335,7 @@ macro_rules! order_repository_contract {
             a_due_saga_is_claimed_once_and_one_with_a_lease_not_at_all,
             the_most_overdue_is_claimed_first,
             a_finished_saga_is_never_due,
+            what_is_unfinished_is_counted_and_the_first_undecided_order_dated,
             pages_are_newest_first_filtered_and_without_gaps,
             orders_that_changed_come_once_by_their_last_event,
         ]);

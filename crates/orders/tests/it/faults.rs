@@ -9,7 +9,7 @@ use contracts::event_data::{OrderData, OrderStatus};
 use contracts::ids::{OrderId, UserId};
 use orders::application::OrderError;
 use orders::application::ports::{
-    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
 };
 use orders::domain::{Order, OrderEvent, Saga, SagaState};
 use proptest::prelude::*;
@@ -76,6 +76,9 @@ impl OrderRepository for FaultyRepository {
     }
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
         self.real.next_due().await
+    }
+    async fn count_unfinished(&self) -> Result<Unfinished, RepositoryError> {
+        self.real.count_unfinished().await
     }
     async fn release_leases_of_the_dead(&self, now: Timestamp) -> Result<usize, RepositoryError> {
         self.real.release_leases_of_the_dead(now).await

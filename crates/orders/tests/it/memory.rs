@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Timestamp;
-use contracts::event_data::OrderData;
+use contracts::event_data::{OrderData, OrderStatus};
 use contracts::ids::{OrderId, UserId};
 use orders::application::ports::{
-    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
 };
 use orders::domain::{Order, OrderEvent, Saga};
 
@@ -110,6 +110,16 @@ impl OrderRepository for InMemoryOrderRepository {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
         Ok(self.0.lock().unwrap().orders.values().filter_map(|(_, saga)| saga.parts().due_at).min())
+    }
+
+    async fn count_unfinished(&self) -> Result<Unfinished, RepositoryError> {
+        let tables = self.0.lock().unwrap();
+        let unfinished = || tables.orders.values().filter(|(_, saga)| saga.parts().due_at.is_some());
+        let pending = unfinished().filter(|(order, _)| order.status() == OrderStatus::Pending);
+        Ok(Unfinished {
+            sagas: unfinished().count() as u64,
+            oldest_pending: pending.map(|(order, _)| order.created_at()).min(),
+        })
     }
 
     /// It is empty when it is new, and its users live as long as it does.

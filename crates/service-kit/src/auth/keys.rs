@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use contracts::grpc::users::GetJwksRequest;
 use contracts::grpc::users::users_service_client::UsersServiceClient;
 use contracts::{Clock, Timestamp};
+use observability::metrics::Cache;
 
 use crate::grpc::client::GrpcChannel;
 
@@ -40,6 +41,7 @@ pub struct RemoteKeys {
     users: UsersServiceClient<GrpcChannel>,
     clock: Arc<dyn Clock>,
     known: RwLock<Known>,
+    cache: Cache,
 }
 
 #[derive(Default)]
@@ -51,7 +53,7 @@ struct Known {
 impl RemoteKeys {
     /// Keys of the users service at the end of this channel.
     pub fn new(channel: GrpcChannel, clock: Arc<dyn Clock>) -> Self {
-        Self { users: UsersServiceClient::new(channel), clock, known: RwLock::default() }
+        Self { users: UsersServiceClient::new(channel), clock, known: RwLock::default(), cache: Cache::new("jwks") }
     }
 }
 
@@ -61,8 +63,10 @@ impl VerificationKeys for RemoteKeys {
         {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(key) = known.keys.get(kid) {
+                self.cache.hit();
                 return Ok(Some(key.clone()));
             }
+            self.cache.miss();
             if known.fetched_at.is_some_and(|at| self.clock.now().since(at) < REFRESH_AT_MOST_EVERY) {
                 return Ok(None);
             }

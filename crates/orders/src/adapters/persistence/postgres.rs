@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::envelope::{envelope, settled};
 use super::postgres_rows::{self as rows, SAGA_COLUMNS};
 use crate::application::ports::{
-    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
 };
 use crate::domain::{Order, OrderEvent, Saga};
 
@@ -244,6 +244,30 @@ impl OrderRepository for PostgresOrderRepository {
             Ok(due.map(Timestamp::from_unix_ms))
         };
         self.database.within_time(looking).await
+    }
+
+    async fn count_unfinished(&self) -> Result<Unfinished, RepositoryError> {
+        let counting = async {
+            let mut connection = self.database.acquire().await?;
+            let sagas: i64 =
+                query_scalar("SELECT count(*) FROM sagas WHERE due_at IS NOT NULL").fetch_one(&mut *connection).await?;
+            // Ids are ordered by time.
+            let oldest = query(
+                "SELECT o.id, o.body FROM sagas s JOIN orders o ON o.id = s.order_id
+                 WHERE s.due_at IS NOT NULL AND o.status = 'pending' ORDER BY s.order_id LIMIT 1",
+            )
+            .fetch_optional(&mut *connection)
+            .await?;
+            let oldest_pending = match oldest {
+                Some(row) => {
+                    let id = OrderId::from_uuid(row.try_get(0)?);
+                    Some(rows::order_of(id, row.try_get(1)?)?.created_at())
+                }
+                None => None,
+            };
+            Ok(Unfinished { sagas: sagas.unsigned_abs(), oldest_pending })
+        };
+        self.database.within_time(counting).await
     }
 
     /// Nobody here can tell whether an owner lives: its lease will.

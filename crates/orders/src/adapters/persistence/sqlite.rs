@@ -15,7 +15,7 @@ use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 use super::envelope::{envelope, settled};
 use super::sqlite_rows::{SAGA_COLUMNS, body_of, insert_saga, order_of, parsed, saga_of, update_saga};
 use crate::application::ports::{
-    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError,
+    Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
 };
 use crate::domain::{Order, OrderEvent, Saga};
 
@@ -258,6 +258,26 @@ impl OrderRepository for SqliteOrderRepository {
                     .prepare_cached("SELECT min(due_at) FROM sagas WHERE due_at IS NOT NULL")?
                     .query_row([], |row| row.get(0))?;
                 Ok(due.map(Timestamp::from_unix_ms))
+            })
+            .await
+    }
+
+    async fn count_unfinished(&self) -> Result<Unfinished, RepositoryError> {
+        self.database
+            .read(|connection| {
+                let sagas: i64 = connection
+                    .prepare_cached("SELECT count(*) FROM sagas WHERE due_at IS NOT NULL")?
+                    .query_row([], |row| row.get(0))?;
+                // Ids are ordered by time.
+                let oldest: Option<String> = connection
+                    .prepare_cached(
+                        "SELECT o.body FROM sagas s JOIN orders o ON o.id = s.order_id
+                         WHERE s.due_at IS NOT NULL AND o.status = 'pending' ORDER BY s.order_id LIMIT 1",
+                    )?
+                    .query_row([], |row| row.get(0))
+                    .optional()?;
+                let oldest_pending = oldest.map(|body| order_of(&body)).transpose()?.map(|order| order.created_at());
+                Ok(Unfinished { sagas: sagas.unsigned_abs(), oldest_pending })
             })
             .await
     }

@@ -28,11 +28,6 @@ impl Scrape {
         self.0.get(series).copied().unwrap_or_default()
     }
 
-    /// Whether there is a series of the same metric with labels of the same names.
-    pub(crate) fn has_like(&self, series: &str) -> bool {
-        self.0.keys().any(|other| shape(other) == shape(series))
-    }
-
     /// The series of the same metrics as these that have moved since, and by how much.
     pub(crate) fn moved_since<'a>(&self, before: &Self, like: impl Iterator<Item = &'a str>) -> BTreeMap<String, f64> {
         let metrics: BTreeSet<&str> = like.map(metric).collect();
@@ -47,12 +42,6 @@ impl Scrape {
 
 fn metric(series: &str) -> &str {
     series.split('{').next().unwrap_or_default()
-}
-
-/// The metric and the names of the labels.
-fn shape(series: &str) -> (&str, Vec<&str>) {
-    let labels = series.split(['{', '}']).nth(1).unwrap_or_default();
-    (metric(series), labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0)).collect())
 }
 
 fn number(text: &str) -> f64 {
