@@ -65,8 +65,9 @@ pub mod event_type {
 pub struct UserEvent {
     /// The user.
     pub user_id: UserId,
-    /// Their address.
-    pub email: String,
+    /// With `registered` and `updated` alone: their address, for who writes to them. No other event tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
     /// Their name.
     pub name: String,
     /// `customer`, `support`, `admin`.

@@ -70,6 +70,7 @@ impl RealtimeConsumer {
             let cause = RequestContext::current();
             self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame, cause });
             metrics::observe_fanout(self.clock.now().since(event.time));
+            tracing::info!(user.id = %entry.user_id, entry.seq, entry.event, "inbox entry pushed");
         }
     }
 

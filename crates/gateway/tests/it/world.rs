@@ -283,7 +283,7 @@ impl World {
     pub(crate) async fn revoke(&self, event_type: &str, user: UserId, session: Option<SessionId>) {
         let data = UserEvent {
             user_id: user,
-            email: String::new(),
+            email: None,
             name: String::new(),
             roles: Vec::new(),
             ban_reason: None,

@@ -29,6 +29,7 @@ impl Inventory {
         if let Status::Held { expires_at } = reservation.status() {
             self.expiries.announce(expires_at);
         }
+        tracing::info!(order.id = %order_id, status = reservation.status().as_str(), "stock held");
         Ok(reservation)
     }
 }

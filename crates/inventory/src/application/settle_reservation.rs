@@ -67,6 +67,12 @@ impl Inventory {
         order_id: OrderId,
         command: ReservationCommand,
     ) -> Result<Reservation, ChangeError<ReservationError>> {
-        self.reservations.apply(order_id, command, self.clock.now()).await
+        // A pin is a step of the checkout, not yet what became of the goods.
+        let ends = command != ReservationCommand::Pin;
+        let reservation = self.reservations.apply(order_id, command, self.clock.now()).await?;
+        if ends {
+            tracing::info!(order.id = %order_id, status = reservation.status().as_str(), "reservation settled");
+        }
+        Ok(reservation)
     }
 }

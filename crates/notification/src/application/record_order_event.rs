@@ -78,7 +78,14 @@ impl RecordOrderEvent {
             Recorded::Waits { .. } => ("waits", false),
         };
         ORDER_EVENTS.with_label_values(&[outcome]).inc();
-        tracing::debug!(order.id = %order_id, version, outcome, "order event consumed");
+        match recorded {
+            Recorded::Used { .. } | Recorded::Late { .. } => {
+                tracing::info!(order.id = %order_id, version, outcome, email_queued, "order event recorded");
+            }
+            Recorded::Duplicate | Recorded::Waits { .. } => {
+                tracing::debug!(order.id = %order_id, version, outcome, "order event not recorded");
+            }
+        }
         if email_queued {
             self.signal.ring();
         }

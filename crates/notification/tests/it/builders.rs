@@ -70,7 +70,7 @@ pub(crate) fn history(id: OrderId, user_id: UserId, statuses: &[OrderStatus]) ->
 pub(crate) fn user_event(event_type: &str, user_id: UserId, email: &str, name: &str, version: u64) -> Event {
     let data = UserEvent {
         user_id,
-        email: email.to_owned(),
+        email: Some(email.to_owned()),
         name: name.to_owned(),
         roles: vec!["customer".to_owned()],
         ban_reason: None,

@@ -17,3 +17,4 @@ mod reconcile;
 mod reconcile_postgres_mongo_redis;
 #[cfg(all(feature = "amqp", feature = "mongodb", feature = "postgres", feature = "redis"))]
 mod system;
+mod telemetry;

@@ -43,12 +43,22 @@ impl Souk {
 
     /// The same with these settings in its environment.
     pub(crate) async fn start_with(folder: &Path, settings: &[(&str, String)]) -> Self {
+        Self::start_telling(folder, settings, Stdio::null(), Stdio::inherit()).await
+    }
+
+    /// The same with what it tells going there.
+    pub(crate) async fn start_telling(
+        folder: &Path,
+        settings: &[(&str, String)],
+        stdout: Stdio,
+        stderr: Stdio,
+    ) -> Self {
         let mut command = souk();
         command
             .envs(settings.iter().map(|(key, value)| (key, value)))
             .args(["up", "--seed", "--port", "0", "--internal-port", "0", "--data-dir"])
             .arg(folder);
-        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
         let pid = child.id();
         let started = Instant::now();
         let running = loop {

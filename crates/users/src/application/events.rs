@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use contracts::event::EventHead;
-use contracts::event_data::UserEvent;
+use contracts::event_data::{UserEvent, event_type};
 use contracts::ids::SessionId;
 use contracts::{Event, IdGenerator, Timestamp};
 use observability::RequestContext;
@@ -53,8 +53,7 @@ impl RequestEvents {
         revoked_before: Timestamp,
         now: Timestamp,
     ) -> Event {
-        let event_type = contracts::event_data::event_type::USER_SESSIONS_REVOKED;
-        self.event(user, event_type, now, Some(revoked_before), Some(session_id))
+        self.event(user, event_type::USER_SESSIONS_REVOKED, now, Some(revoked_before), Some(session_id))
     }
 
     fn event(
@@ -77,7 +76,7 @@ impl RequestEvents {
         };
         let data = UserEvent {
             user_id: user.id(),
-            email: user.email().as_str().to_owned(),
+            email: tells_address(event_type).then(|| user.email().as_str().to_owned()),
             name: user.name().as_str().to_owned(),
             roles: user.roles().iter().map(|role| role.to_string()).collect(),
             ban_reason: user.ban_reason().map(|reason| reason.as_str().to_owned()),
@@ -86,4 +85,10 @@ impl RequestEvents {
         };
         Event::new(head, &data).expect("texts and moments of this era always fit into JSON")
     }
+}
+
+/// Whoever writes to users keeps their addresses by these events; what else is said of a user needs none, and an address that
+/// is not there can't leak.
+fn tells_address(event_type: &str) -> bool {
+    matches!(event_type, event_type::USER_REGISTERED | event_type::USER_UPDATED)
 }

@@ -180,7 +180,9 @@ impl Souk {
             self.events.settle(settled).await.unwrap();
         }
         let event = self.heard.pop_front().unwrap();
-        let data = event.data().unwrap();
+        let data: UserEvent = event.data().unwrap();
+        let for_who_writes_to_users = matches!(event.event_type.as_str(), "user.registered" | "user.updated");
+        assert_eq!(data.email.is_some(), for_who_writes_to_users, "the address in {}", event.event_type);
         (event, data)
     }
 

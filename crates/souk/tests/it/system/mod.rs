@@ -12,6 +12,7 @@ mod redelivery;
 mod replicas;
 mod shoppers;
 mod tap;
+mod trace;
 mod world;
 
 use std::net::TcpListener;

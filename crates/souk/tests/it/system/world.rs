@@ -48,6 +48,11 @@ impl Drop for World {
 impl World {
     /// Starts the engines and `replicas` instances of each service, and fills the shelves.
     pub(crate) async fn start(replicas: usize) -> Self {
+        Self::start_with(replicas, &[]).await
+    }
+
+    /// The same with these settings in everybody's environment.
+    pub(crate) async fn start_with(replicas: usize, settings: &[(&str, String)]) -> Self {
         let turn = turn().await;
         let folder = tempfile::Builder::new().prefix("souk-system-").tempdir().unwrap();
         open_to_other_users(&folder);
@@ -61,7 +66,8 @@ impl World {
         let instances: Vec<_> = instances.collect();
         let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(2)).build().unwrap();
         let mut world = Self { client, instances, engines, folder: Some(folder), _turn: turn };
-        let environment = world.environment();
+        let mut environment = world.environment();
+        environment.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         for instance in &mut world.instances {
             instance.start(environment.clone());
         }
