@@ -204,9 +204,6 @@ fn assert_resources(trace: &Spans) {
     }
 }
 
-/// Whether the stores make spans of their own yet.
-const DATABASE_SPANS: bool = false;
-
 /// Each service's calls of its store, inside what they were made for.
 fn assert_database_spans(trace: &Spans) {
     let is_call = |span: &&Span| span.attributes.contains_key("db.system.name");
@@ -247,9 +244,7 @@ async fn the_trace_of_a_checkout_is_one_tree_from_the_request_to_the_push() {
     assert_email(&trace);
     assert_pushes(&trace);
     assert_resources(&trace);
-    if DATABASE_SPANS {
-        assert_database_spans(&trace);
-    }
+    assert_database_spans(&trace);
 
     // The lines tell of the same trace, and each of the span that it was written in.
     let spans: BTreeSet<_> = trace.0.iter().map(|span| span.id.as_str()).collect();
