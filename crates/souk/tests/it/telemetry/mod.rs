@@ -2,6 +2,7 @@
 //! the output of the process, metrics from its internal port.
 
 mod canary;
+mod catalogue;
 mod checkout;
 mod collector;
 mod lines;
