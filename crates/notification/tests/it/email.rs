@@ -40,12 +40,12 @@ impl World {
         .await;
     }
 
-    /// Nothing of the user is known any more: the event that they changed was used.
-    async fn forgotten(&self, user_id: UserId) {
+    /// The user's address is kept, or not any more.
+    async fn keeps_address_of(&self, user_id: UserId, kept: bool) {
         let url = SqliteUrl::of(self.folder.path().join("notification.db"));
         let store = SqliteStore::open(&url, Arc::new(UuidV7Generator)).unwrap();
-        eventually("the contact is forgotten", async || {
-            store.find_contact(user_id).await.unwrap().is_none().then_some(())
+        eventually(if kept { "an address is kept" } else { "an address is forgotten" }, async || {
+            (store.find_contact(user_id).await.unwrap().is_some() == kept).then_some(())
         })
         .await;
     }
@@ -97,7 +97,7 @@ async fn after_a_change_the_next_email_goes_to_the_new_address_and_waits_for_it_
     world.emails_once(1).await;
     world.users.is_away_for(user_id);
     world.publish(&[user_updated(user_id, 2)]).await;
-    world.forgotten(user_id).await;
+    world.keeps_address_of(user_id, false).await;
     world.publish(&history(new_order(), user_id, &[OrderStatus::Pending, OrderStatus::Confirmed])).await;
     world.asked(2).await;
     world.users.knows(user_id, "new@souk.test", "Ada Lovelace", 2);
@@ -115,7 +115,7 @@ async fn an_answer_older_than_the_event_is_no_answer() {
     world.confirm_an_order_of(user_id).await;
     world.emails_once(1).await;
     world.publish(&[user_updated(user_id, 2)]).await;
-    world.forgotten(user_id).await;
+    world.keeps_address_of(user_id, false).await;
     // The one who is asked is behind.
     world.publish(&history(new_order(), user_id, &[OrderStatus::Pending, OrderStatus::Confirmed])).await;
     world.asked(2).await;
@@ -163,6 +163,7 @@ async fn an_email_that_waits_survives_a_restart() {
     let user_id = new_user();
     world.users.knows(user_id, "ada@souk.test", "Ada", 1);
     world.confirm_an_order_of(user_id).await;
+    world.keeps_address_of(user_id, true).await;
     let folder = world.stop().await;
     std::fs::remove_file(folder.path().join("mail")).unwrap();
     let world = World::start_in(folder).await;
