@@ -11,6 +11,7 @@ use observability::logs::error_chain;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Audience, BusError, Deliveries, Delivery, EventBus, Subscription, Verdict};
+use crate::dead_letters;
 use crate::telemetry::{self, Outcome};
 
 /// Wait after the broker failed.
@@ -62,6 +63,10 @@ impl Consumer {
     /// [`BusError`].
     pub async fn declare(bus: &Arc<dyn EventBus>, subscription: Subscription) -> Result<Arc<Self>, BusError> {
         let first = bus.subscribe(subscription.clone()).await?;
+        telemetry::announce_group(subscription.group());
+        if subscription.audience == Audience::Group {
+            dead_letters::announce(subscription.group());
+        }
         Ok(Arc::new(Self { bus: Arc::clone(bus), subscription, first: Mutex::new(Some(first)) }))
     }
 

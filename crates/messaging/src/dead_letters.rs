@@ -26,6 +26,11 @@ static BURIED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     observability::metrics::counter("bus_dead_letters_total", help, &["group"])
 });
 
+/// Makes a group known to the metrics, at 0: the first dead letter is a rise.
+pub(crate) fn announce(group: &str) {
+    BURIED.with_label_values(&[group]);
+}
+
 /// Tells operators, by log and metric, that a message becomes a dead letter: work that will not be done without them.
 pub(crate) fn tell(group: &str, delivery: &Delivery, why: &str) {
     BURIED.with_label_values(&[group]).inc();

@@ -128,6 +128,13 @@ pub(crate) fn begin_processing(group: &str, system: &'static str, event: &Event,
     })
 }
 
+/// Makes a group known to the metrics, at 0: the first failure is a rise.
+pub(crate) fn announce_group(group: &str) {
+    for outcome in [Outcome::Ack, Outcome::Retry, Outcome::Dead] {
+        CONSUMED.with_label_values(&[group, outcome.as_str()]);
+    }
+}
+
 /// What became of a message.
 #[derive(Clone, Copy)]
 pub(crate) enum Outcome {
@@ -136,14 +143,19 @@ pub(crate) enum Outcome {
     Dead,
 }
 
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ack => "ack",
+            Self::Retry => "retry",
+            Self::Dead => "dead",
+        }
+    }
+}
+
 /// Counts a message.
 pub(crate) fn consumed(group: &str, delivery: &Delivery, outcome: Outcome, took: Duration) {
-    let label = match outcome {
-        Outcome::Ack => "ack",
-        Outcome::Retry => "retry",
-        Outcome::Dead => "dead",
-    };
-    metrics::count(&CONSUMED, &[group, label]);
+    metrics::count(&CONSUMED, &[group, outcome.as_str()]);
     metrics::observe(&CONSUME_SECONDS, &[group], took);
     if let (Outcome::Ack, Ok(event)) = (outcome, &delivery.event) {
         metrics::observe(&LAG, &[group], age(event.time));

@@ -36,12 +36,14 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     if report.serving { HttpResponse::Ok().json(report) } else { HttpResponse::ServiceUnavailable().json(report) }
 }
 
-async fn render_metrics() -> HttpResponse {
+async fn render_metrics(health: web::Data<Health>) -> HttpResponse {
     if !metrics::enabled() {
         return HttpResponse::NotFound()
             .content_type("text/plain; charset=utf-8")
             .body("metrics are off: SOUK_METRICS=off\n");
     }
+    // The checks are among the metrics, also where nobody else asks for them.
+    health.ready().await;
     HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render())
 }
 

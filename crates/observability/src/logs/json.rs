@@ -2,6 +2,7 @@
 
 use opentelemetry::trace::{SpanId, TraceId};
 
+use super::colour;
 use super::fields::Style;
 use super::level::LineLevel;
 use super::stamp::Stamp;
@@ -66,7 +67,7 @@ pub(super) fn line(head: &Head<'_>, fields: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\",\"service\":");
     string(head.service, out);
     out.extend_from_slice(b",\"message\":");
-    string(&redact::text(head.message), out);
+    string(&redact::text(&colour::without(head.level, head.message)), out);
     if let Some(ids) = head.ids {
         out.extend_from_slice(b",\"request_id\":");
         string(ids.request, out);

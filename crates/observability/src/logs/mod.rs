@@ -11,6 +11,7 @@
 //! Files are closed at the end of the day (UTC, by the writer's clock) and at a size, named
 //! `combined-2026-11-22.1.log`, compressed, listed in `audit.json` and in time deleted.
 
+mod colour;
 mod console;
 mod control;
 mod fields;

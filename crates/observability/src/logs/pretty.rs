@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use super::colour::{self, Piece};
 use super::fields::Style;
 use super::json::Head;
 use super::level::LineLevel;
@@ -45,7 +46,13 @@ pub(super) fn line(head: &Head<'_>, fields: &[u8], ansi: bool, out: &mut Vec<u8>
         out.extend_from_slice(head.at);
         write!(out, " {level:<5} {:<12} ", head.service)
     };
-    plain(&redact::text(head.message), out);
+    for piece in colour::pieces(head.level, &redact::text(head.message)) {
+        match piece {
+            Piece::Text(text) => plain(text, out),
+            Piece::Colour(colour) if ansi => out.extend_from_slice(colour.as_bytes()),
+            Piece::Colour(_) => {}
+        }
+    }
     out.extend_from_slice(fields);
     if let Some(ids) = head.ids {
         out.extend_from_slice(b" request_id=");

@@ -131,9 +131,10 @@ mod tests {
     use super::*;
 
     type Answer = Result<Response<Body>, BoxError>;
+    type Answering = fn() -> BoxFuture<'static, Answer>;
 
     /// A channel that answers so.
-    struct Answers(fn() -> BoxFuture<'static, Answer>);
+    struct Answers(Answering);
 
     impl tower_service::Service<Request<Body>> for Answers {
         type Response = Response<Body>;
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn a_call_is_observed_once_under_the_code_that_its_caller_sees() {
         const PATH: &str = "/test.v1.Codes/Call";
-        let answers: [(Code, fn() -> BoxFuture<'static, Answer>); 6] = [
+        let answers: [(Code, Answering); 6] = [
             (Code::Ok, || ready(Ok(Response::new(Body::empty()))).boxed()),
             (Code::NotFound, || ready(Ok(Status::not_found("no").into_http())).boxed()),
             (Code::ResourceExhausted, || ready(Err(Status::resource_exhausted("no").into())).boxed()),

@@ -58,6 +58,10 @@ impl Traces {
         let provider = match &settings.endpoint {
             None => provider.with_sampler(Sampler::AlwaysOff),
             Some(endpoint) => {
+                // Known at 0: the first loss is a rise.
+                for outcome in ["exported", "failed", "dropped"] {
+                    SPANS.with_label_values(&[outcome]);
+                }
                 let exporter = Exporter::new(endpoint.clone(), settings.service, settings.attributes.clone());
                 provider
                     .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.ratio.get()))))

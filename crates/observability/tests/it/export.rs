@@ -1,46 +1,14 @@
-//! Spans, from the code that makes them to the receiver. The process has one tracer: all tests share it and tell their
-//! traces apart.
+//! Spans, from the code that makes them to the receiver.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use observability::logs::LogSettings;
+use observability::RequestContext;
 use observability::spent::{Dependency, spend};
-use observability::trace::{self, KeyValue, SpanKind, TraceSettings};
-use observability::{Guard, RequestContext, Settings};
+use observability::trace::{self, KeyValue, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
-use crate::receiver::{Received, Receiver, text};
-
-struct Process {
-    receiver: Receiver,
-    _telemetry: Guard,
-}
-
-static PROCESS: LazyLock<Process> = LazyLock::new(|| {
-    let (receiver, address) = Receiver::start();
-    let endpoint = Some(format!("http://{address}").parse().unwrap());
-    let settings = Settings {
-        logs: LogSettings { filter: "error".to_owned(), ..LogSettings::new("test") },
-        traces: TraceSettings { service: "process", endpoint, ..TraceSettings::default() },
-    };
-    Process { receiver, _telemetry: observability::init(&settings).unwrap() }
-});
-
-/// A request from a caller who records, in a trace of its own.
-fn request() -> RequestContext {
-    let _ = &*PROCESS;
-    let trace_id = uuid::Uuid::new_v4().simple().to_string();
-    RequestContext::accept(Some("r-1"), Some(&format!("00-{trace_id}-00f067aa0ba902b7-01")))
-}
-
-async fn received(context: &RequestContext, count: usize) -> Vec<Received> {
-    PROCESS.receiver.trace(context.trace_id().to_bytes(), count).await
-}
-
-fn named<'a>(spans: &'a [Received], name: &str) -> &'a Received {
-    spans.iter().find(|received| received.span.name == name).unwrap_or_else(|| panic!("no {name} in {spans:#?}"))
-}
+use crate::process::{PROCESS, named, received, request};
+use crate::receiver::text;
 
 #[tokio::test]
 async fn services_of_one_process_send_under_their_own_names_and_children_find_their_parents() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use observability::db::{Client, PoolState, System};
 
-use crate::calls::metric;
+use crate::db::metric;
 
 #[test]
 fn pools_of_a_service_are_added_up_and_forgotten_with_the_last_of_them() {

@@ -1,17 +1,18 @@
 //! What a call leaves behind: a span, an observation, the request's time, a line when it was slow.
 
+use std::future::{Ready, ready};
 use std::time::{Duration, Instant};
 
 use observability::context::speaking_for;
 use observability::db::{self, Client, Fault, StoreFault, System};
 use observability::spent::Dependency;
-use observability::trace::{SpanKind, TraceSettings, Traces};
+use observability::trace::SpanKind;
 use observability::{RequestContext, metrics};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::collector::{self, attribute};
 use crate::lines::SlowLines;
+use crate::process::{named, received, request};
 
 #[derive(Debug)]
 enum Failure {
@@ -28,8 +29,8 @@ impl StoreFault for Failure {
     }
 }
 
-async fn done() -> Result<u8, Failure> {
-    Ok(1)
+fn done() -> Ready<Result<u8, Failure>> {
+    ready(Ok(1))
 }
 
 /// Until this time has passed, by the clock that calls are measured with.
@@ -52,16 +53,13 @@ fn count_of(service: &str, operation: &str) -> Option<f64> {
     ))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn calls_inside_a_recorded_trace_are_spans() {
-    let (address, received) = collector::start();
-    let endpoint = Some(format!("http://{address}").parse().unwrap());
-    let traces = Traces::install(&TraceSettings { service: "test", endpoint, ..TraceSettings::default() });
+    let request = request();
     let client = Client::new(System::Postgresql, "shop").at("db.example", 5432);
     let broker = Client::new(System::Sqlite, "broker").as_broker();
 
-    client.call("outside", done()).await.unwrap();
-    let request = RequestContext::background();
+    assert!(!client.begin("outside").is_recorded(), "what no request asked for makes no trace");
     let server = request.start(SpanKind::Server, "GET /", Vec::new);
     let scoped = async {
         let mut call = client.begin("find thing");
@@ -74,20 +72,17 @@ async fn calls_inside_a_recorded_trace_are_spans() {
         // Dropped before it answers.
         let forgotten = client.call("forget thing", std::future::pending::<Result<(), Failure>>());
         assert!(tokio::time::timeout(Duration::ZERO, forgotten).await.is_err());
-        client
-            .call("ask inside", async {
-                Ok::<_, Failure>(assert_ne!(RequestContext::current().unwrap().span_id(), server.context().span_id()))
-            })
-            .await
+        client.call("ask inside", async { Ok::<_, Failure>(RequestContext::current().unwrap().span_id()) }).await
     };
-    server.scope(scoped).await.unwrap();
+    let asked = server.scope(scoped).await.unwrap();
+    assert_ne!(asked, server.context().span_id(), "a call's own calls are inside of it");
     let server_id = server.context().span_id().to_bytes().to_vec();
     server.end();
-    tokio::task::spawn_blocking(move || drop(traces)).await.unwrap();
 
-    let found = received.named("find thing");
-    assert_eq!(found.parent_span_id, server_id);
-    assert_eq!(found.kind, 3, "SPAN_KIND_CLIENT");
+    let spans = received(&request, 6).await;
+    let found = named(&spans, "find thing");
+    assert_eq!(found.span.parent_span_id, server_id);
+    assert_eq!(found.span.kind(), opentelemetry_proto::tonic::trace::v1::span::SpanKind::Client);
     for (key, value) in [
         ("db.system.name", "postgresql"),
         ("db.namespace", "shop"),
@@ -97,18 +92,17 @@ async fn calls_inside_a_recorded_trace_are_spans() {
         ("server.address", "db.example"),
         ("server.port", "5432"),
     ] {
-        assert_eq!(attribute(&found, key).as_deref(), Some(value), "{key}");
+        assert_eq!(found.text(key).as_deref(), Some(value), "{key}");
     }
-    assert_eq!(attribute(&found, "error.type"), None);
+    assert_eq!(found.text("error.type"), None);
 
-    let failed = received.named("save thing");
-    assert_eq!(attribute(&failed, "error.type").as_deref(), Some("conflict"));
-    assert_eq!(attribute(&failed, "db.response.status_code").as_deref(), Some("23505"));
-    assert_eq!(failed.status.unwrap().code, StatusCode::Error as i32);
-    assert_eq!(attribute(&received.named("refuse thing"), "error.type"), None, "a refusal is no failure");
-    assert_eq!(attribute(&received.named("forget thing"), "error.type").as_deref(), Some("cancelled"));
-    assert!(!received.has("outside"), "what no request asked for makes no trace");
-    assert!(!received.has("publish"), "the broker's own store makes no spans");
+    let failed = named(&spans, "save thing");
+    assert_eq!(failed.text("error.type").as_deref(), Some("conflict"));
+    assert_eq!(failed.text("db.response.status_code").as_deref(), Some("23505"));
+    assert_eq!(failed.span.status.as_ref().unwrap().code(), StatusCode::Error);
+    assert_eq!(named(&spans, "refuse thing").text("error.type"), None, "a refusal is no failure");
+    assert_eq!(named(&spans, "forget thing").text("error.type").as_deref(), Some("cancelled"));
+    assert!(spans.iter().all(|span| span.span.name != "publish"), "the broker's own store makes no spans");
     assert_eq!(request.spent().on(Dependency::Sql).1, 5);
     assert_eq!(request.spent().on(Dependency::Broker).1, 1);
 }
@@ -160,7 +154,11 @@ async fn a_slow_call_is_logged_with_its_request_and_counted() {
 
     db::set_slow_threshold(Duration::ZERO);
     assert_eq!(db::slow_threshold(), None);
-    client.call("off", async { Ok::<_, Failure>(pass(Duration::from_millis(20)).await) }).await.unwrap();
+    let off = async {
+        pass(Duration::from_millis(20)).await;
+        done().await
+    };
+    client.call("off", off).await.unwrap();
     assert_eq!(lines.taken(), Vec::<String>::new());
 }
 
