@@ -12,7 +12,7 @@ use crate::values::Sku;
 pub mod event_type {
     /// An account was made.
     pub const USER_REGISTERED: &str = "user.registered";
-    /// Name or address changed.
+    /// Who the person is changed: ask `users.GetUser` for name and address.
     pub const USER_UPDATED: &str = "user.updated";
     /// Roles were replaced.
     pub const USER_ROLES_CHANGED: &str = "user.roles_changed";
@@ -60,16 +60,14 @@ pub mod event_type {
     pub const INBOX_APPENDED: &str = "inbox.appended";
 }
 
-/// `user.*`: the user as they are now. Subject: the user's id.
+/// `user.*`: how the account stands after the event. Subject: the user's id.
+///
+/// Who the person is, their name and address, no event tells: whoever needs it asks `users.GetUser`, whose answer carries the
+/// version that the event has as `aggregateversion` (docs/adr/0021).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UserEvent {
     /// The user.
     pub user_id: UserId,
-    /// With `registered` and `updated` alone: their address, for who writes to them. No other event tells it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
-    /// Their name.
-    pub name: String,
     /// `customer`, `support`, `admin`.
     pub roles: Vec<String>,
     /// Set while banned.

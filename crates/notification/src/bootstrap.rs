@@ -24,13 +24,13 @@ use crate::api::consumers::{self, Events};
 use crate::api::grpc::NotificationApi;
 use crate::application::MailSignal;
 use crate::application::deliver_emails::DeliverEmails;
+use crate::application::forget_contact::ForgetContact;
 use crate::application::forget_old::ForgetOld;
 use crate::application::mark_read::MarkRead;
 use crate::application::ports::{ContactRepository, EmailQueue, Housekeeping, InboxRepository, PreferenceRepository};
 use crate::application::preferences::Preferences;
 use crate::application::queries::Queries;
 use crate::application::record_order_event::RecordOrderEvent;
-use crate::application::record_user::RecordUser;
 use crate::settings::{EmailUrl, Settings};
 
 mod audit;
@@ -118,7 +118,7 @@ pub async fn build(
             Arc::clone(&platform.ids),
             signal,
         )),
-        users: Arc::new(RecordUser::new(stores.contacts)),
+        users: Arc::new(ForgetContact::new(stores.contacts)),
     });
     let consumer = Consumer::declare(&bus, consumers::subscription()).await.map_err(BootstrapError::Subscribe)?;
 

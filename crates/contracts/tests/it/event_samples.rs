@@ -156,6 +156,14 @@ fn schemas_describe_what_samples_carry_and_samples_show_what_schemas_describe() 
 }
 
 #[test]
+fn no_event_says_who_the_person_behind_an_account_is() {
+    for (key, text) in samples() {
+        assert!(!text.contains('@') && !schema(family(&key)).to_string().contains("email"), "{key} tells an address");
+    }
+    assert_eq!(schema("user")["properties"].get("name"), None);
+}
+
+#[test]
 fn the_schema_of_orders_knows_every_status() {
     let known: Vec<String> = serde_json::from_value(schema("order")["properties"]["status"]["enum"].clone()).unwrap();
     let statuses: BTreeSet<&str> = OrderStatus::ALL.iter().map(|status| status.as_str()).collect();

@@ -283,8 +283,6 @@ impl World {
     pub(crate) async fn revoke(&self, event_type: &str, user: UserId, session: Option<SessionId>) {
         let data = UserEvent {
             user_id: user,
-            email: None,
-            name: String::new(),
             roles: Vec::new(),
             ban_reason: None,
             revoked_before: Some(self.clock.now()),

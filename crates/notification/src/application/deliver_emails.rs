@@ -39,6 +39,8 @@ enum AttemptError {
     NoSuchUser,
     #[error("the address could not be found out")]
     Directory(#[source] DirectoryError),
+    #[error("the answer of the users service is older than what it told before")]
+    Outdated,
     #[error("the email was not sent")]
     Mail(#[source] MailError),
     #[error("the address could not be read")]
@@ -49,7 +51,7 @@ impl AttemptError {
     fn is_final(&self) -> bool {
         match self {
             Self::NoSuchUser | Self::Mail(MailError::Refused(_)) => true,
-            Self::Directory(_) | Self::Mail(MailError::Unavailable(_)) | Self::Store(_) => false,
+            Self::Directory(_) | Self::Outdated | Self::Mail(MailError::Unavailable(_)) | Self::Store(_) => false,
         }
     }
 }
@@ -58,9 +60,9 @@ impl AttemptError {
 pub struct DeliverEmails {
     /// What waits.
     pub queue: Arc<dyn EmailQueue>,
-    /// Addresses known from events.
+    /// Addresses that were asked for before and have not changed.
     pub contacts: Arc<dyn ContactRepository>,
-    /// Addresses of those whose events have not come.
+    /// All others.
     pub directory: Arc<dyn UserDirectory>,
     /// Sends.
     pub mailer: Arc<dyn Mailer>,
@@ -181,7 +183,9 @@ impl DeliverEmails {
             .await
             .unwrap_or_else(|elapsed| Err(DirectoryError(Box::new(elapsed))));
         let contact = found.map_err(AttemptError::Directory)?.ok_or(AttemptError::NoSuchUser)?;
-        self.contacts.save_contact(contact.clone()).await.map_err(AttemptError::Store)?;
-        Ok(contact)
+        // The user may have changed after the answer was given, or it came from a replica that is behind: then it may name an
+        // address that is the user's no more.
+        let newest = self.contacts.save_contact(contact.clone()).await.map_err(AttemptError::Store)?;
+        if newest { Ok(contact) } else { Err(AttemptError::Outdated) }
     }
 }

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod cause;
 pub mod deliver_emails;
 pub mod error;
+pub mod forget_contact;
 pub mod forget_old;
 pub mod mail_signal;
 pub mod mark_read;
@@ -12,7 +13,6 @@ pub mod ports;
 pub mod preferences;
 pub mod queries;
 pub mod record_order_event;
-pub mod record_user;
 
 pub use cause::Cause;
 pub use error::NotificationError;

@@ -158,13 +158,18 @@ pub trait PreferenceRepository: Send + Sync {
     ) -> Result<(), RepositoryError>;
 }
 
-/// Addresses and names, as the users service tells them.
+/// Addresses and names, as the users service told them, for as long as nothing says that they changed. Of each user the newest
+/// version of the account that anybody told is remembered, and nothing older is kept.
 #[async_trait]
 pub trait ContactRepository: Send + Sync {
-    /// Keeps the contact unless one of the same or a newer version is known.
-    async fn save_contact(&self, contact: Contact) -> Result<(), RepositoryError>;
+    /// Keeps the contact and its version. `false`, and nothing changes, if a newer version was told.
+    async fn save_contact(&self, contact: Contact) -> Result<bool, RepositoryError>;
 
-    /// The newest contact known.
+    /// The account has this version and what is kept is older: forgets address and name, remembers the version, also of a user
+    /// who was unknown. Nothing changes if the same or a newer version was told.
+    async fn forget_contact(&self, user_id: UserId, version: u64) -> Result<(), RepositoryError>;
+
+    /// The contact of the newest version told; `None` if it was forgotten or never kept.
     async fn find_contact(&self, user_id: UserId) -> Result<Option<Contact>, RepositoryError>;
 }
 
@@ -208,7 +213,7 @@ pub struct DirectoryError(#[source] pub Source);
 /// Who users are, asked of the service that owns them.
 #[async_trait]
 pub trait UserDirectory: Send + Sync {
-    /// The user as they are now; `None` when there is no such user.
+    /// The user, as of the version of the account that the answer names; `None` when there is no such user.
     async fn find_user(&self, user_id: UserId) -> Result<Option<Contact>, DirectoryError>;
 }
 

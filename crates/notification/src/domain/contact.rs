@@ -13,7 +13,7 @@ pub struct Contact {
     pub email: String,
     /// The name; never logged.
     pub name: String,
-    /// Version of the account: the newest wins.
+    /// Version of the account: the newest wins. The same number as `aggregateversion` of its events.
     pub version: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Orders and their events.
 
 use contracts::event::EventHead;
-use contracts::event_data::{OrderData, OrderItemData, OrderStatus, UserEvent};
+use contracts::event_data::{OrderData, OrderItemData, OrderStatus, UserEvent, event_type};
 use contracts::ids::{OrderId, UserId};
 use contracts::money::Currency;
 use contracts::{Event, Money, Timestamp};
@@ -67,11 +67,10 @@ pub(crate) fn history(id: OrderId, user_id: UserId, statuses: &[OrderStatus]) ->
     orders.map(|order| order_event(&order)).collect()
 }
 
-pub(crate) fn user_event(event_type: &str, user_id: UserId, email: &str, name: &str, version: u64) -> Event {
+/// `user.updated`.
+pub(crate) fn user_updated(user_id: UserId, version: u64) -> Event {
     let data = UserEvent {
         user_id,
-        email: Some(email.to_owned()),
-        name: name.to_owned(),
         roles: vec!["customer".to_owned()],
         ban_reason: None,
         revoked_before: None,
@@ -80,7 +79,7 @@ pub(crate) fn user_event(event_type: &str, user_id: UserId, email: &str, name: &
     let head = EventHead {
         id: Uuid::new_v4(),
         service: "users",
-        event_type,
+        event_type: event_type::USER_UPDATED,
         subject: user_id.to_string(),
         time: START,
         aggregate_version: version,

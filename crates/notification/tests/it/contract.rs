@@ -116,6 +116,8 @@ macro_rules! every_case {
             reading_all_tells_of_each_and_only_of_unread_ones
             preferences_change_what_is_named_and_decide_about_email
             the_newest_contact_wins
+            a_contact_that_changed_is_unknown_until_it_is_told_as_it_is_now
+            a_change_of_somebody_unknown_is_remembered_against_older_answers
             emails_wait_for_their_moment_and_leave_the_queue_when_sent_or_given_up
             an_email_that_was_claimed_by_someone_who_died_is_due_again_when_the_lease_ends
             of_many_claiming_at_once_each_email_is_given_to_one
@@ -364,17 +366,49 @@ async fn preferences_change_what_is_named_and_decide_about_email(fixture: Fixtur
     assert_eq!(store.count_unread(user_id).await.unwrap(), 2);
 }
 
+pub(crate) fn contact(user_id: UserId, version: u64) -> Contact {
+    Contact { user_id, email: format!("v{version}@souk.test"), name: format!("Name {version}"), version }
+}
+
 async fn the_newest_contact_wins(fixture: Fixture) {
     let store = fixture.store.as_ref();
     let user_id = new_user();
     assert_eq!(store.find_contact(user_id).await.unwrap(), None);
-    for version in [2, 3, 1, 3] {
-        let name = format!("Name {version}");
-        let contact = Contact { user_id, email: format!("v{version}@souk.test"), name, version };
-        store.save_contact(contact).await.unwrap();
+    for (version, newest) in [(2, true), (3, true), (1, false), (3, true)] {
+        assert_eq!(store.save_contact(contact(user_id, version)).await.unwrap(), newest, "{version}");
     }
     let found = store.find_contact(user_id).await.unwrap().unwrap();
     assert_eq!((found.email.as_str(), found.name.as_str(), found.version), ("v3@souk.test", "Name 3", 3));
+}
+
+async fn a_contact_that_changed_is_unknown_until_it_is_told_as_it_is_now(fixture: Fixture) {
+    let store = fixture.store.as_ref();
+    let (user_id, other) = (new_user(), new_user());
+    let known = async |of| store.find_contact(of).await.unwrap();
+    assert!(store.save_contact(contact(other, 1)).await.unwrap());
+    assert!(store.save_contact(contact(user_id, 2)).await.unwrap());
+    // Late, or told by the answer already.
+    store.forget_contact(user_id, 1).await.unwrap();
+    store.forget_contact(user_id, 2).await.unwrap();
+    assert_eq!(known(user_id).await, Some(contact(user_id, 2)));
+    store.forget_contact(user_id, 4).await.unwrap();
+    store.forget_contact(user_id, 3).await.unwrap();
+    assert_eq!(known(user_id).await, None);
+    // An answer from before the change.
+    assert!(!store.save_contact(contact(user_id, 3)).await.unwrap());
+    assert_eq!(known(user_id).await, None);
+    assert!(store.save_contact(contact(user_id, 4)).await.unwrap());
+    assert_eq!(known(user_id).await, Some(contact(user_id, 4)));
+    assert_eq!(known(other).await, Some(contact(other, 1)));
+}
+
+async fn a_change_of_somebody_unknown_is_remembered_against_older_answers(fixture: Fixture) {
+    let (store, user_id) = (fixture.store.as_ref(), new_user());
+    store.forget_contact(user_id, 2).await.unwrap();
+    assert!(!store.save_contact(contact(user_id, 1)).await.unwrap());
+    assert_eq!(store.find_contact(user_id).await.unwrap(), None);
+    assert!(store.save_contact(contact(user_id, 3)).await.unwrap());
+    assert_eq!(store.find_contact(user_id).await.unwrap(), Some(contact(user_id, 3)));
 }
 
 async fn emails_wait_for_their_moment_and_leave_the_queue_when_sent_or_given_up(fixture: Fixture) {

@@ -8,10 +8,9 @@ use contracts::Timestamp;
 use notification::application::Cause;
 use notification::application::deliver_emails::LEASE;
 use notification::application::ports::{OrderChange, Recorded, RepositoryError};
-use notification::domain::contact::Contact;
 
 use crate::builders::{START, new_order, new_user};
-use crate::contract::{CONFIRMED, Fixture, change, names, notify, record};
+use crate::contract::{CONFIRMED, Fixture, change, contact, names, notify, record};
 
 macro_rules! every_difference {
     ($($header:tt)*) => {
@@ -21,6 +20,7 @@ macro_rules! every_difference {
             an_event_delivered_many_times_at_once_has_one_effect
             a_notification_whose_id_is_taken_is_a_conflict_and_leaves_nothing
             of_contacts_told_at_once_the_newest_stays
+            no_answer_from_before_a_change_that_is_told_at_the_same_time_stays
         }
     };
 }
@@ -124,12 +124,30 @@ async fn of_contacts_told_at_once_the_newest_stays(fixture: Fixture) {
     let saves: Vec<_> = [3, 1, 6, 2, 5, 4]
         .map(|version| {
             let store = Arc::clone(&store);
-            let contact = Contact { user_id, email: format!("v{version}@souk.test"), name: "Ada".to_owned(), version };
-            tokio::spawn(async move { store.save_contact(contact).await })
+            tokio::spawn(async move { store.save_contact(contact(user_id, version)).await })
         })
         .into();
     for save in saves {
         save.await.unwrap().unwrap();
     }
-    assert_eq!(store.find_contact(user_id).await.unwrap().unwrap().version, 6);
+    assert_eq!(store.find_contact(user_id).await.unwrap(), Some(contact(user_id, 6)));
+}
+
+async fn no_answer_from_before_a_change_that_is_told_at_the_same_time_stays(fixture: Fixture) {
+    let store = fixture.store();
+    for newest in [4, 5] {
+        let user_id = new_user();
+        let mut told = tokio::task::JoinSet::new();
+        for version in 1..=newest {
+            let store = Arc::clone(&store);
+            told.spawn(async move { store.save_contact(contact(user_id, version)).await.map(drop) });
+        }
+        let events = Arc::clone(&store);
+        told.spawn(async move { events.forget_contact(user_id, 5).await });
+        for told in told.join_all().await {
+            told.unwrap();
+        }
+        let current = (newest == 5).then(|| contact(user_id, 5));
+        assert_eq!(store.find_contact(user_id).await.unwrap(), current);
+    }
 }

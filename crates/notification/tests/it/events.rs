@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::builders::{START, history, new_order, new_user, order, order_event};
+use crate::builders::{START, history, new_order, new_user, order, order_event, user_updated};
 use crate::world::World;
 
 #[tokio::test]
@@ -100,11 +100,13 @@ async fn what_makes_no_sense_becomes_a_dead_letter_and_holds_nothing_up() {
     let zero = order_event(&order(new_order(), user_id, OrderStatus::Pending, 0));
     let mut no_order = order_event(&valid);
     no_order.data = serde_json::value::RawValue::from_string("{}".to_owned()).unwrap();
-    world.publish(&[foreign_subject, foreign_version, beyond, zero, no_order, order_event(&valid)]).await;
+    let mut no_user = user_updated(user_id, 1);
+    no_user.data = no_order.data.clone();
+    world.publish(&[foreign_subject, foreign_version, beyond, zero, no_order, no_user, order_event(&valid)]).await;
     let inbox = world.inbox_of(user_id, 1).await;
     assert_eq!((inbox.len(), inbox[0].event.as_str()), (1, "order_created"));
     let mut letters = 0;
-    while letters < 5 {
+    while letters < 6 {
         letters += tokio::time::timeout(Duration::from_secs(10), dead.next()).await.unwrap().unwrap().len();
     }
 }

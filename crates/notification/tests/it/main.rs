@@ -16,4 +16,5 @@ mod mongo_fixture;
 mod mongo_store;
 mod reordering;
 mod two_replicas;
+mod upgrade;
 mod world;

@@ -45,7 +45,8 @@ struct Tables {
     order_versions: BTreeMap<OrderId, u64>,
     used_events: BTreeMap<Uuid, Timestamp>,
     preferences: BTreeMap<UserId, Vec<(NotificationKind, bool)>>,
-    contacts: BTreeMap<UserId, Contact>,
+    /// With the newest version that was told.
+    contacts: BTreeMap<UserId, (u64, Option<Contact>)>,
     /// With the moment of the next attempt; `None` once sent or given up.
     emails: Vec<(QueuedEmail, Option<Timestamp>)>,
     events: Vec<Event>,
@@ -301,18 +302,29 @@ impl PreferenceRepository for InMemoryStore {
 
 #[async_trait]
 impl ContactRepository for InMemoryStore {
-    async fn save_contact(&self, contact: Contact) -> Result<(), RepositoryError> {
+    async fn save_contact(&self, contact: Contact) -> Result<bool, RepositoryError> {
+        Ok(self.change(|tables| {
+            let (told, kept) = tables.contacts.entry(contact.user_id).or_default();
+            let newest = contact.version >= *told;
+            if newest {
+                (*told, *kept) = (contact.version, Some(contact));
+            }
+            newest
+        }))
+    }
+
+    async fn forget_contact(&self, user_id: UserId, version: u64) -> Result<(), RepositoryError> {
         self.change(|tables| {
-            let known = tables.contacts.entry(contact.user_id).or_insert_with(|| contact.clone());
-            if contact.version > known.version {
-                *known = contact;
+            let (told, kept) = tables.contacts.entry(user_id).or_default();
+            if version > *told {
+                (*told, *kept) = (version, None);
             }
         });
         Ok(())
     }
 
     async fn find_contact(&self, user_id: UserId) -> Result<Option<Contact>, RepositoryError> {
-        Ok(self.tables.lock().unwrap().contacts.get(&user_id).cloned())
+        Ok(self.tables.lock().unwrap().contacts.get(&user_id).and_then(|(_, kept)| kept.clone()))
     }
 }
 

@@ -12,9 +12,9 @@ use messaging::{ConsumeError, EventHandler as _};
 use notification::adapters::persistence::sqlite::SqliteStore;
 use notification::api::consumers::Events;
 use notification::application::MailSignal;
+use notification::application::forget_contact::ForgetContact;
 use notification::application::ports::{EmailQueue as _, InboxRepository as _};
 use notification::application::record_order_event::RecordOrderEvent;
-use notification::application::record_user::RecordUser;
 use notification::domain::inbox::InboxEvent;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -75,7 +75,7 @@ impl Consumer {
         let (clock, ids, signal) =
             (Arc::new(clock.clone()), Arc::new(UuidV7Generator), Arc::new(MailSignal::default()));
         let orders = Arc::new(RecordOrderEvent::new(self.store.clone(), clock, ids, signal));
-        Events { orders, users: Arc::new(RecordUser::new(self.store.clone())) }
+        Events { orders, users: Arc::new(ForgetContact::new(self.store.clone())) }
     }
 
     /// Delivers as a bus does: what could not be used yet comes again after the others.

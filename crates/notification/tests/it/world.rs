@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::event_data::event_type;
 use contracts::grpc::notification::notification_service_client::NotificationServiceClient;
 use contracts::grpc::notification::{InboxEntry, ListInboxRequest};
 use contracts::grpc::users as proto;
@@ -33,7 +32,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::builders::{START, user_event};
+use crate::builders::START;
 
 pub(crate) type Client = NotificationServiceClient<GrpcChannel>;
 
@@ -137,10 +136,6 @@ impl World {
         self.bus.publish(events).await.unwrap();
     }
 
-    pub(crate) async fn register(&self, user_id: UserId, email: &str, name: &str) {
-        self.publish(&[user_event(event_type::USER_REGISTERED, user_id, email, name, 1)]).await;
-    }
-
     /// The user's inbox once it has this many entries.
     pub(crate) async fn inbox_of(&self, user_id: UserId, count: usize) -> Vec<InboxEntry> {
         eventually(&format!("{count} inbox entries"), async || {
@@ -239,15 +234,16 @@ impl UsersStub {
         }
     }
 
-    pub(crate) fn knows(&self, user_id: UserId, email: &str) {
+    /// A version of the account, by which `GetUser` answers from now on.
+    pub(crate) fn knows(&self, user_id: UserId, email: &str, name: &str, version: u64) {
         let user = proto::User {
             id: user_id.to_string(),
             email: email.to_owned(),
-            name: "Linus".to_owned(),
+            name: name.to_owned(),
             roles: vec!["customer".to_owned()],
             ban_reason: None,
             created_at_unix_ms: 0,
-            version: 1,
+            version,
         };
         self.users.lock().unwrap().insert(user_id, Some(user));
     }

@@ -1,4 +1,4 @@
-//! Events about users, as others hear them.
+//! Events about users, as others hear them: what is not there can't leak, so neither names nor addresses.
 
 use std::sync::Arc;
 
@@ -76,8 +76,6 @@ impl RequestEvents {
         };
         let data = UserEvent {
             user_id: user.id(),
-            email: tells_address(event_type).then(|| user.email().as_str().to_owned()),
-            name: user.name().as_str().to_owned(),
             roles: user.roles().iter().map(|role| role.to_string()).collect(),
             ban_reason: user.ban_reason().map(|reason| reason.as_str().to_owned()),
             revoked_before,
@@ -85,10 +83,4 @@ impl RequestEvents {
         };
         Event::new(head, &data).expect("texts and moments of this era always fit into JSON")
     }
-}
-
-/// Whoever writes to users keeps their addresses by these events; what else is said of a user needs none, and an address that
-/// is not there can't leak.
-fn tells_address(event_type: &str) -> bool {
-    matches!(event_type, event_type::USER_REGISTERED | event_type::USER_UPDATED)
 }

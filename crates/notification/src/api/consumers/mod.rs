@@ -11,9 +11,9 @@ use contracts::Event;
 use contracts::event_data::event_type;
 use messaging::{ConsumeError, EventHandler, RetryPolicy, Subscription};
 
+use crate::application::forget_contact::ForgetContact;
 use crate::application::ports::RepositoryError;
 use crate::application::record_order_event::RecordOrderEvent;
-use crate::application::record_user::RecordUser;
 
 /// The queue.
 pub const QUEUE: &str = "notification.events";
@@ -25,7 +25,7 @@ const RETRY_AFTER_SECS: [u64; 7] = [1, 10, 10, 10, 10, 60, 600];
 
 /// The queue and what goes into it.
 pub fn subscription() -> Subscription {
-    let wanted = &["order.*", event_type::USER_REGISTERED, event_type::USER_UPDATED];
+    let wanted = &["order.*", event_type::USER_UPDATED];
     let delays = RETRY_AFTER_SECS.into_iter().map(Duration::from_secs).collect();
     Subscription { retry: RetryPolicy { delays }, ..Subscription::new(QUEUE, wanted) }
 }
@@ -34,15 +34,15 @@ pub fn subscription() -> Subscription {
 pub struct Events {
     /// For `order.*`.
     pub orders: Arc<RecordOrderEvent>,
-    /// For `user.*`.
-    pub users: Arc<RecordUser>,
+    /// For `user.updated`.
+    pub users: Arc<ForgetContact>,
 }
 
 #[async_trait]
 impl EventHandler for Events {
     async fn handle(&self, event: &Event) -> Result<(), ConsumeError> {
         match event.event_type.as_str() {
-            event_type::USER_REGISTERED | event_type::USER_UPDATED => users::handle(&self.users, event).await,
+            event_type::USER_UPDATED => users::handle(&self.users, event).await,
             name if name.starts_with("order.") => orders::handle(&self.orders, event).await,
             // Left over from an older binding of the queue.
             _ => Ok(()),

@@ -385,6 +385,8 @@ async fn metrics_move_by_exactly_what_happened() {
     listener.until_notified(&first).await;
     let stores = Stores::of(shop.folder.path());
     eventually("the first order is done", PATIENCE, || stores.settled()).await;
+    // Its email, too: it waits for an answer of users, which the second one need not.
+    eventually("the first email is sent", PATIENCE, || !shop.output.grep("email sent").is_empty()).await;
 
     let before = Scrape::of(&shop.souk).await;
     let second = shop.order(&token, &[]).await;

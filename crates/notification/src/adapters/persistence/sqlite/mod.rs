@@ -27,6 +27,11 @@ const MIGRATIONS: &[Migration] = &[
         version: 1,
         sql: include_str!("../../../../migrations/sqlite/0001_notification.sql"),
     },
+    Migration {
+        component: "notification",
+        version: 2,
+        sql: include_str!("../../../../migrations/sqlite/0002_contacts_may_be_unknown.sql"),
+    },
     messaging::outbox::SCHEMA,
     messaging::inbox::SCHEMA,
 ];
