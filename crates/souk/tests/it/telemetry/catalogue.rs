@@ -29,7 +29,7 @@ fn served(text: &str) -> BTreeMap<String, Metric> {
         if let Some(declared) = line.strip_prefix("# TYPE ") {
             let (name, kind) = declared.split_once(' ').unwrap();
             name.clone_into(&mut current);
-            metrics.entry(current.clone()).or_default().0 = kind.to_owned();
+            kind.clone_into(&mut metrics.entry(current.clone()).or_default().0);
         } else if let Some((_, labels)) = line.split_once('{')
             && !line.starts_with('#')
         {
