@@ -15,6 +15,7 @@
 pub mod access_log;
 #[cfg(feature = "actix")]
 pub mod actix;
+mod cause;
 pub mod context;
 pub mod db;
 pub mod health;
@@ -27,6 +28,7 @@ pub mod spent;
 pub mod tonic;
 pub mod trace;
 
+pub use cause::Cause;
 pub use context::RequestContext;
 pub use health::{Health, HealthCheck};
 pub use init::{Guard, Settings, init};

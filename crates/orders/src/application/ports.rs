@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use contracts::event_data::{OrderData, OrderStatus};
 use contracts::ids::{OrderId, RefundId, UserId};
 use contracts::{Money, Sku, Timestamp};
+use observability::Cause;
 
 use crate::domain::{MissingItem, Order, OrderEvent, PricedProduct, Saga};
 
@@ -114,6 +115,9 @@ pub trait OrderRepository: Send + Sync {
 
     /// An order and its saga, as of one moment.
     async fn find_with_saga(&self, id: OrderId) -> Result<Option<(Order, Saga)>, RepositoryError>;
+
+    /// The request that placed an order, where that is known: what is done for it later belongs to that request.
+    async fn find_cause(&self, order_id: OrderId) -> Result<Option<Cause>, RepositoryError>;
 
     /// Writes a change.
     ///

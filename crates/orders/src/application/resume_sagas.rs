@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use contracts::Timestamp;
+use observability::RequestContext;
 use observability::logs::error_chain;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,10 @@ impl Ordering {
         let claimed = self.repository.claim_due(now, &owner, now.plus(LEASE), BATCH).await?;
         let mut runs = Vec::with_capacity(claimed.len());
         for (order, saga) in claimed {
+            // It goes on in the name of the request that placed the order; where the store can't tell, in its own.
+            let cause = self.repository.find_cause(order.id()).await.unwrap_or_default();
+            let context = cause.map_or_else(RequestContext::background, |cause| cause.context());
+            let _entered = context.enter();
             tracing::info!(order.id = %order.id(), step = saga.state().as_str(), "checkout is taken up");
             runs.push(saga::spawn(self, order, saga));
         }

@@ -8,6 +8,7 @@ use contracts::event_data::OrderStatus;
 use contracts::ids::{OrderId, UuidV7Generator};
 use contracts::money::Currency;
 use contracts::{IdGenerator as _, Money, Quantity, Timestamp};
+use observability::{Cause, RequestContext};
 use orders::adapters::persistence::sqlite::SqliteOrderRepository;
 use orders::application::ports::{
     Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
@@ -46,6 +47,21 @@ pub(crate) fn confirmed(order: &mut Order, saga: &mut Saga) -> Change {
     let event = order.confirm(start_of_time().plus(Duration::from_millis(7))).unwrap();
     saga.next_version();
     Change { order: Some((order.clone(), event)), saga: saga.clone() }
+}
+
+async fn the_request_that_placed_an_order_is_remembered(repository: Arc<dyn OrderRepository>) {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = RequestContext::accept(Some("r-1"), Some(trace));
+    let (order, mut saga) = request.scope(placed(repository.as_ref(), 1)).await;
+    let cause = Cause { request_id: "r-1".to_owned(), traceparent: Some(trace.to_owned()) };
+    assert_eq!(repository.find_cause(order.id()).await.unwrap(), Some(cause.clone()));
+    // What comes later, and for whom, changes nothing of that.
+    let change = confirmed(&mut order.clone(), &mut saga);
+    RequestContext::accept(Some("r-2"), None).scope(repository.save(change)).await.unwrap();
+    assert_eq!(repository.find_cause(order.id()).await.unwrap(), Some(cause));
+    let (unasked, _) = placed(repository.as_ref(), 1).await;
+    assert_eq!(repository.find_cause(unasked.id()).await.unwrap(), None);
+    assert_eq!(repository.find_cause(an_order(1).0.id()).await.unwrap(), None);
 }
 
 async fn what_was_placed_is_found_exactly(repository: Arc<dyn OrderRepository>) {
@@ -322,6 +338,7 @@ async fn orders_that_changed_come_once_by_their_last_event(repository: Arc<dyn O
 macro_rules! order_repository_contract {
     ($(#[$attribute:meta])* $adapter:ident, $fixture:expr) => {
         order_repository_contract!(@cases [$(#[$attribute])*] $adapter, $fixture, [
+            the_request_that_placed_an_order_is_remembered,
             what_was_placed_is_found_exactly,
             every_part_of_a_saga_is_kept,
             a_stale_save_conflicts_and_changes_nothing,

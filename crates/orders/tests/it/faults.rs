@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use contracts::Timestamp;
 use contracts::event_data::{OrderData, OrderStatus};
 use contracts::ids::{OrderId, UserId};
+use observability::Cause;
 use orders::application::OrderError;
 use orders::application::ports::{
     Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
@@ -64,6 +65,9 @@ impl OrderRepository for FaultyRepository {
             Fault::None => self.real.find_with_saga(id).await,
             Fault::Before | Fault::After => away(),
         }
+    }
+    async fn find_cause(&self, id: OrderId) -> Result<Option<Cause>, RepositoryError> {
+        self.real.find_cause(id).await
     }
     async fn claim_due(
         &self,

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use contracts::Timestamp;
 use contracts::event_data::{OrderData, OrderStatus};
 use contracts::ids::{OrderId, UserId};
+use observability::Cause;
 use orders::application::ports::{
     Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
 };
@@ -24,6 +25,7 @@ struct Tables {
     orders: BTreeMap<OrderId, (Order, Saga)>,
     keys: BTreeMap<(UserId, String), IdempotencyRecord>,
     events: Vec<OrderEvent>,
+    causes: BTreeMap<OrderId, Cause>,
 }
 
 impl Tables {
@@ -52,6 +54,7 @@ impl OrderRepository for InMemoryOrderRepository {
             }
             tables.keys.insert((key.user_id, key.key.clone()), key);
         }
+        tables.causes.extend(Cause::current().map(|cause| (order.id(), cause)));
         tables.orders.insert(order.id(), (order, saga));
         tables.events.push(event);
         Ok(None)
@@ -135,6 +138,10 @@ impl OrderRepository for InMemoryOrderRepository {
                 && (filter.statuses.is_empty() || filter.statuses.contains(&order.status()))
         };
         Ok(tables.orders.values().rev().map(|(order, _)| order).filter(fits).take(limit).cloned().collect())
+    }
+
+    async fn find_cause(&self, order_id: OrderId) -> Result<Option<Cause>, RepositoryError> {
+        Ok(self.0.lock().unwrap().causes.get(&order_id).cloned())
     }
 
     async fn timeline(&self, id: OrderId) -> Result<Vec<OrderData>, RepositoryError> {

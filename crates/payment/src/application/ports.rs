@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use contracts::ids::{OrderId, RefundId};
 use contracts::{Event, Money, Timestamp};
+use observability::Cause;
 use uuid::Uuid;
 
 use crate::domain::{Payment, PaymentMethod, ProviderReference, RefundInstruction};
@@ -85,6 +86,9 @@ pub trait PaymentRepository: Send + Sync {
 
     /// The payment of an order with all its refunds, in the order they were asked for.
     async fn find_by_order(&self, order_id: OrderId) -> Result<Option<Payment>, RepositoryError>;
+
+    /// The request that opened the payment of an order, where that is known: what is done for it later belongs to that request.
+    async fn find_cause(&self, order_id: OrderId) -> Result<Option<Cause>, RepositoryError>;
 
     /// The order that a refund belongs to.
     async fn find_order_of_refund(&self, refund_id: RefundId) -> Result<Option<OrderId>, RepositoryError>;

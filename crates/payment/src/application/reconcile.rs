@@ -7,6 +7,7 @@ use contracts::ids::{OrderId, RefundId};
 use futures::StreamExt as _;
 use observability::RequestContext;
 use observability::logs::error_chain;
+use observability::trace::{KeyValue, Span, SpanKind};
 
 use super::charge::{ask, log_unanswered};
 use super::outcomes::OutcomeRecorder;
@@ -51,12 +52,24 @@ impl ReconcilePayments {
         let due = repository.list_due(self.outcomes.clock.now(), BATCH).await?;
         let looked_at = due.len();
         let failed = futures::stream::iter(due)
-            .map(|due| RequestContext::background().scope(self.look_at(due)))
+            .map(|due| self.look_at_for_its_request(due))
             .buffer_unordered(CONCURRENCY)
             .filter(|looked| std::future::ready(looked.is_err()))
             .count()
             .await;
         Ok(Reconciled { looked_at, failed, next_due_at: repository.find_next_due().await? })
+    }
+
+    /// What comes of it belongs to the request that opened the payment.
+    async fn look_at_for_its_request(&self, due: Due) -> Result<(), ()> {
+        let (Due::Charge(order_id) | Due::Refund(order_id, _)) = due;
+        // Where the store can't tell, looking will fail, too, and say so.
+        let cause = self.outcomes.repository.find_cause(order_id).await.unwrap_or_default();
+        let context = cause.map_or_else(RequestContext::background, |cause| cause.context());
+        let span = context
+            .child(SpanKind::Internal, "payment.reconcile", || vec![KeyValue::new("order.id", order_id.to_string())]);
+        let context = span.as_ref().map_or(&context, Span::context);
+        context.clone().scope(self.look_at(due)).await
     }
 
     async fn look_at(&self, due: Due) -> Result<(), ()> {

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use contracts::ids::{OrderId, RefundId};
 use contracts::{Event, Timestamp};
+use observability::Cause;
 use payment::application::ports::{Change, Due, LedgerEntry, LedgerKind, PaymentRepository, RepositoryError};
 use payment::domain::{Payment, Refund, RefundProgress};
 
@@ -16,6 +17,7 @@ pub(crate) struct InMemoryPaymentRepository(Mutex<Tables>);
 #[derive(Default)]
 struct Tables {
     payments: BTreeMap<OrderId, Payment>,
+    causes: BTreeMap<OrderId, Cause>,
     refunds: BTreeMap<RefundId, OrderId>,
     ledger: Vec<LedgerEntry>,
     events: Vec<Event>,
@@ -42,12 +44,17 @@ impl Tables {
 #[async_trait]
 impl PaymentRepository for InMemoryPaymentRepository {
     async fn open(&self, payment: &Payment) -> Result<Option<Payment>, RepositoryError> {
-        let payments = &mut self.0.lock().unwrap().payments;
-        if let Some(found) = payments.get(&payment.order_id()) {
+        let mut tables = self.0.lock().unwrap();
+        if let Some(found) = tables.payments.get(&payment.order_id()) {
             return Ok(Some(found.clone()));
         }
-        payments.insert(payment.order_id(), payment.clone());
+        tables.payments.insert(payment.order_id(), payment.clone());
+        tables.causes.extend(Cause::current().map(|cause| (payment.order_id(), cause)));
         Ok(None)
+    }
+
+    async fn find_cause(&self, order_id: OrderId) -> Result<Option<Cause>, RepositoryError> {
+        Ok(self.0.lock().unwrap().causes.get(&order_id).cloned())
     }
 
     async fn find_by_order(&self, order_id: OrderId) -> Result<Option<Payment>, RepositoryError> {

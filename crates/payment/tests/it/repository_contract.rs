@@ -6,6 +6,7 @@ use contracts::event_data::{PaymentEvent, event_type};
 use contracts::ids::{PaymentId, UuidV7Generator};
 use contracts::money::{Currency, MAX_AMOUNT_MINOR};
 use contracts::{Event, IdGenerator as _, Money, Timestamp};
+use observability::{Cause, RequestContext};
 use payment::adapters::persistence::sqlite::SqlitePaymentRepository;
 use payment::application::ports::{Change, Due, LedgerEntry, LedgerKind, PaymentRepository, RepositoryError};
 use payment::domain::payment::ChargeDetails;
@@ -32,6 +33,22 @@ pub(crate) async fn opened(repository: &dyn PaymentRepository) -> Payment {
     let payment = an_intent(details("card_ok"));
     assert_eq!(repository.open(&payment).await.unwrap(), None);
     payment
+}
+
+async fn the_request_that_opened_a_payment_is_remembered(repository: &dyn PaymentRepository) {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let payment = RequestContext::accept(Some("r-1"), Some(trace)).scope(opened(repository)).await;
+    let cause = Cause { request_id: "r-1".to_owned(), traceparent: Some(trace.to_owned()) };
+    assert_eq!(repository.find_cause(payment.order_id()).await.unwrap(), Some(cause.clone()));
+    // Asked for again, and settled, by others.
+    let other = RequestContext::accept(Some("r-2"), None);
+    let again = an_intent(ChargeDetails { order_id: payment.order_id(), ..details("card_ok") });
+    assert!(other.clone().scope(repository.open(&again)).await.unwrap().is_some());
+    other.scope(repository.save(capture(&payment))).await.unwrap();
+    assert_eq!(repository.find_cause(payment.order_id()).await.unwrap(), Some(cause));
+    let unasked = opened(repository).await;
+    assert_eq!(repository.find_cause(unasked.order_id()).await.unwrap(), None);
+    assert_eq!(repository.find_cause(an_intent(details("card_ok")).order_id()).await.unwrap(), None);
 }
 
 pub(crate) async fn captured(repository: &dyn PaymentRepository) -> Payment {
@@ -254,6 +271,7 @@ async fn what_is_due_is_listed_longest_overdue_first(repository: &dyn PaymentRep
 macro_rules! payment_repository_contract {
     ($(#[$attribute:meta])* $adapter:ident, $fixture:expr) => {
         payment_repository_contract!(@cases [$(#[$attribute])*] $adapter, $fixture, [
+            the_request_that_opened_a_payment_is_remembered,
             an_order_is_opened_once_and_later_ones_get_the_first,
             what_is_saved_is_found_again_exactly,
             moments_come_back_to_the_millisecond,

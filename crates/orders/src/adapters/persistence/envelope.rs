@@ -3,7 +3,7 @@
 
 use contracts::event::EventHead;
 use contracts::{Event, IdGenerator};
-use observability::RequestContext;
+use observability::{Cause, RequestContext};
 
 use crate::application::ports::RepositoryError;
 use crate::domain::OrderEvent;
@@ -22,6 +22,12 @@ pub(super) fn envelope(ids: &dyn IdGenerator, event: &OrderEvent) -> Result<Even
         request_id: context.map(|context| context.request_id().to_owned()),
     };
     Event::new(head, &event.data).map_err(|error| RepositoryError::Unavailable(Box::new(error)))
+}
+
+/// The request that an event as it is kept in the log came from.
+pub(super) fn cause(body: &str) -> Option<Cause> {
+    let event: Event = serde_json::from_str(body).ok()?;
+    Some(Cause { request_id: event.requestid?, traceparent: event.traceparent })
 }
 
 /// The last position before every event of an order whose saga is not done: `end` is that of the log, `owed` the first among

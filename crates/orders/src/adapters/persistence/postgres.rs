@@ -9,9 +9,10 @@ use contracts::ids::{OrderId, UserId};
 use contracts::{Event, IdGenerator, Timestamp};
 use messaging::postgres::sql::{AssertSqlSafe, PgConnection, Row as _, query, query_scalar};
 use messaging::postgres::{Database, InvalidPostgresUrl, Migration, PostgresOutbox, StoreError, outbox};
+use observability::Cause;
 use uuid::Uuid;
 
-use super::envelope::{envelope, settled};
+use super::envelope::{self, envelope, settled};
 use super::postgres_rows::{self as rows, SAGA_COLUMNS};
 use crate::application::ports::{
     Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
@@ -294,6 +295,18 @@ impl OrderRepository for PostgresOrderRepository {
             found.iter().map(|row| rows::order_of(OrderId::from_uuid(row.try_get(0)?), row.try_get(1)?)).collect()
         };
         self.database.within_time("list orders", listing).await
+    }
+
+    async fn find_cause(&self, order_id: OrderId) -> Result<Option<Cause>, RepositoryError> {
+        let finding = async {
+            let body: Option<String> =
+                query_scalar("SELECT body FROM events WHERE subject = $1 ORDER BY position LIMIT 1")
+                    .bind(order_id.to_string())
+                    .fetch_optional(&mut *self.database.acquire().await?)
+                    .await?;
+            Ok(body.and_then(|body| envelope::cause(&body)))
+        };
+        self.database.within_time("find cause of order", finding).await
     }
 
     async fn timeline(&self, id: OrderId) -> Result<Vec<OrderData>, RepositoryError> {

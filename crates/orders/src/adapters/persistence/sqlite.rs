@@ -9,10 +9,11 @@ use contracts::ids::{OrderId, UserId};
 use contracts::{Event, IdGenerator, Timestamp};
 use messaging::SqliteOutbox;
 use messaging::outbox;
+use observability::Cause;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 
-use super::envelope::{envelope, settled};
+use super::envelope::{self, envelope, settled};
 use super::sqlite_rows::{SAGA_COLUMNS, body_of, insert_saga, order_of, parsed, saga_of, update_saga};
 use crate::application::ports::{
     Change, ChangedOrders, IdempotencyRecord, OrderFilter, OrderRepository, RepositoryError, Unfinished,
@@ -321,6 +322,18 @@ impl OrderRepository for SqliteOrderRepository {
                     .prepare_cached(&format!("SELECT body FROM orders {filter} ORDER BY id DESC LIMIT {limit}"))?;
                 let rows = statement.query_map(params_from_iter(values), |row| row.get::<_, String>(0))?;
                 rows.map(|body| order_of(&body?)).collect()
+            })
+            .await
+    }
+
+    async fn find_cause(&self, order_id: OrderId) -> Result<Option<Cause>, RepositoryError> {
+        self.database
+            .read("find cause of order", move |connection| {
+                let body: Option<String> = connection
+                    .prepare_cached("SELECT body FROM events WHERE subject = ?1 ORDER BY position LIMIT 1")?
+                    .query_row([order_id.to_string()], |row| row.get(0))
+                    .optional()?;
+                Ok(body.and_then(|body| envelope::cause(&body)))
             })
             .await
     }

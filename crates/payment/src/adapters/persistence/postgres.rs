@@ -5,6 +5,7 @@ use contracts::Timestamp;
 use contracts::ids::{OrderId, RefundId};
 use messaging::postgres::sql::{PgRow, Row as _, query, query_scalar};
 use messaging::postgres::{Database, InvalidPostgresUrl, Migration, PostgresOutbox, outbox};
+use observability::Cause;
 use uuid::Uuid;
 
 use super::postgres_rows as rows;
@@ -13,6 +14,7 @@ use crate::domain::Payment;
 
 const SCHEMA: &[Migration] = &[
     Migration { component: "payment", version: 1, sql: include_str!("../../../migrations/postgres/payment_0001.sql") },
+    Migration { component: "payment", version: 2, sql: include_str!("../../../migrations/postgres/payment_0002.sql") },
     outbox::SCHEMA,
 ];
 
@@ -45,10 +47,10 @@ impl PostgresPaymentRepository {
 #[async_trait]
 impl PaymentRepository for PostgresPaymentRepository {
     async fn open(&self, payment: &Payment) -> Result<Option<Payment>, RepositoryError> {
-        let snapshot = payment.snapshot();
+        let (snapshot, cause) = (payment.snapshot(), Cause::current());
         let opening = async {
             let mut connection = self.database.acquire().await?;
-            if rows::insert_payment(&mut connection, &snapshot).await? {
+            if rows::insert_payment(&mut connection, &snapshot, cause.as_ref()).await? {
                 return Ok(None);
             }
             // Payments are never deleted: the one in the way is there.
@@ -61,6 +63,20 @@ impl PaymentRepository for PostgresPaymentRepository {
     async fn find_by_order(&self, order_id: OrderId) -> Result<Option<Payment>, RepositoryError> {
         let finding = async { rows::find_payment(&mut *self.database.acquire().await?, order_id).await };
         self.database.within_time("find payment", finding).await
+    }
+
+    async fn find_cause(&self, order_id: OrderId) -> Result<Option<Cause>, RepositoryError> {
+        let finding = async {
+            let found = query("SELECT request_id, traceparent FROM payments WHERE order_id = $1")
+                .bind(order_id.as_uuid())
+                .fetch_optional(&mut *self.database.acquire().await?)
+                .await?;
+            let Some(row) = found else { return Ok(None) };
+            let request_id: Option<String> = row.try_get(0)?;
+            let traceparent = row.try_get(1)?;
+            Ok(request_id.map(|request_id| Cause { request_id, traceparent }))
+        };
+        self.database.within_time("find cause of payment", finding).await
     }
 
     async fn find_order_of_refund(&self, refund_id: RefundId) -> Result<Option<OrderId>, RepositoryError> {

@@ -7,6 +7,7 @@ use contracts::ids::{OrderId, PaymentId, RefundId, UserId};
 use contracts::money::Currency;
 use contracts::{Money, Timestamp};
 use messaging::postgres::sql::{PgConnection, PgRow, Row as _, query};
+use observability::Cause;
 use uuid::Uuid;
 
 use super::postgres_failure::corrupt;
@@ -22,11 +23,12 @@ fn integer(number: u64) -> i64 {
 pub(super) async fn insert_payment(
     connection: &mut PgConnection,
     payment: &PaymentSnapshot,
+    cause: Option<&Cause>,
 ) -> Result<bool, RepositoryError> {
     let inserted = query(
         "INSERT INTO payments (order_id, id, user_id, status, amount_minor, refunded_minor, currency, method, version,
-             looks, next_check_at, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12)
+             looks, next_check_at, created_at, updated_at, request_id, traceparent)
+         VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT (order_id) DO NOTHING",
     )
     .bind(payment.order_id.as_uuid())
@@ -41,6 +43,8 @@ pub(super) async fn insert_payment(
     .bind(payment.next_check.map(|retry| retry.due_at.unix_ms()))
     .bind(payment.created_at.unix_ms())
     .bind(payment.updated_at.unix_ms())
+    .bind(cause.map(|cause| cause.request_id.as_str()))
+    .bind(cause.and_then(|cause| cause.traceparent.as_deref()))
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected() == 1)

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use contracts::Timestamp;
 use contracts::ids::{OrderId, RefundId};
 use messaging::SqliteOutbox;
+use observability::Cause;
 use rusqlite::{Connection, OptionalExtension as _};
 use sqlite::{Database, Durability, Migration, OpenError, SqliteUrl, StoreError};
 
@@ -14,6 +15,7 @@ use crate::domain::Payment;
 
 const SCHEMA: &[Migration] = &[
     Migration { component: "payment", version: 1, sql: include_str!("../../../migrations/sqlite/payment_0001.sql") },
+    Migration { component: "payment", version: 2, sql: include_str!("../../../migrations/sqlite/payment_0002.sql") },
     messaging::outbox::SCHEMA,
 ];
 
@@ -51,10 +53,10 @@ impl SqlitePaymentRepository {
 #[async_trait]
 impl PaymentRepository for SqlitePaymentRepository {
     async fn open(&self, payment: &Payment) -> Result<Option<Payment>, RepositoryError> {
-        let snapshot = payment.snapshot();
+        let (snapshot, cause) = (payment.snapshot(), Cause::current());
         self.database
             .write("open payment", move |connection| {
-                if rows::insert_payment(connection, &snapshot)? {
+                if rows::insert_payment(connection, &snapshot, cause.as_ref())? {
                     return Ok::<_, Failure>(None);
                 }
                 Ok(Some(rows::find_payment(connection, snapshot.order_id)?.ok_or(Failure::Conflict)?))
@@ -66,6 +68,22 @@ impl PaymentRepository for SqlitePaymentRepository {
     async fn find_by_order(&self, order_id: OrderId) -> Result<Option<Payment>, RepositoryError> {
         self.database
             .read("find payment", move |connection| rows::find_payment(connection, order_id))
+            .await
+            .map_err(RepositoryError::from)
+    }
+
+    async fn find_cause(&self, order_id: OrderId) -> Result<Option<Cause>, RepositoryError> {
+        self.database
+            .read("find cause of payment", move |connection| {
+                let found: Option<(Option<String>, Option<String>)> = connection
+                    .prepare_cached("SELECT request_id, traceparent FROM payments WHERE order_id = ?1")?
+                    .query_row([order_id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?;
+                let known = |(request_id, traceparent): (Option<String>, _)| {
+                    Some(Cause { request_id: request_id?, traceparent })
+                };
+                Ok::<_, Failure>(found.and_then(known))
+            })
             .await
             .map_err(RepositoryError::from)
     }

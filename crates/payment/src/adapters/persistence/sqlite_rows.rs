@@ -6,6 +6,7 @@ use std::str::FromStr;
 use contracts::ids::OrderId;
 use contracts::money::Currency;
 use contracts::{Money, Timestamp};
+use observability::Cause;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::sqlite_failure::{Failure, InvalidRow};
@@ -23,12 +24,16 @@ fn integer(number: u64) -> i64 {
 }
 
 /// Writes a new payment; `false` if the order has one.
-pub(super) fn insert_payment(connection: &Connection, payment: &PaymentSnapshot) -> rusqlite::Result<bool> {
+pub(super) fn insert_payment(
+    connection: &Connection,
+    payment: &PaymentSnapshot,
+    cause: Option<&Cause>,
+) -> rusqlite::Result<bool> {
     let inserted = connection
         .prepare_cached(
             "INSERT INTO payments (order_id, id, user_id, status, amount_minor, refunded_minor, currency, method,
-                 version, looks, next_check_at, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                 version, looks, next_check_at, created_at, updated_at, request_id, traceparent)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (order_id) DO NOTHING",
         )?
         .execute((
@@ -44,6 +49,8 @@ pub(super) fn insert_payment(connection: &Connection, payment: &PaymentSnapshot)
             payment.next_check.map(|retry| retry.due_at.unix_ms()),
             payment.created_at.unix_ms(),
             payment.updated_at.unix_ms(),
+            cause.map(|cause| cause.request_id.as_str()),
+            cause.and_then(|cause| cause.traceparent.as_deref()),
         ))?;
     Ok(inserted == 1)
 }

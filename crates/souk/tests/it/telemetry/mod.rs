@@ -8,6 +8,7 @@ mod collector;
 mod lines;
 pub(crate) mod otlp;
 mod propagation;
+mod resumed;
 mod scrape;
 mod shop;
 pub(crate) mod spans;
