@@ -284,7 +284,9 @@ impl Run {
         self.unanswered = None;
         if let Some(status) = status {
             self.count(status);
-            tracing::info!(order.id = %self.order.id(), status = status.as_str(), "order changed");
+            let refused = self.saga.parts().refused.as_ref().map(why);
+            let refused = refused.as_deref();
+            tracing::info!(order.id = %self.order.id(), status = status.as_str(), refused, "order changed");
             // Everything the customer waits for is decided; what is left concerns only the stores.
             if let Some(waiting) = self.waiting.take() {
                 let _ = waiting.send(Verdict::Decided(self.order.clone(), self.saga.clone()));
@@ -333,7 +335,7 @@ impl Run {
         let attempts = self.saga.parts().attempts + 1;
         let entropy = self.ordering.ids.new_uuid().as_u64_pair().1;
         let wait = backoff.wait(attempts, entropy);
-        tracing::info!(order.id = %order_id, step = self.saga.state().as_str(), attempts, wait_ms = wait.as_millis() as u64, error = %error_chain(error), "checkout is put off");
+        tracing::warn!(order.id = %order_id, step = self.saga.state().as_str(), attempts, wait_ms = wait.as_millis() as u64, error = %error_chain(error), "checkout is put off");
         self.saga.retry_at(self.ordering.clock.now().plus(wait));
         self.saga.next_version();
         if let Err(error) = self.ordering.repository.save(Change { order: None, saga: self.saga.clone() }).await {
@@ -354,6 +356,17 @@ impl Run {
         self.order = order;
         self.saga = saga;
         Ok(if ours { Step::Next } else { Step::Stop })
+    }
+}
+
+/// Why an order was refused, for the log: what a customer wrote is none of it.
+fn why(refused: &Refused) -> String {
+    match refused {
+        Refused::OutOfStock { missing } => {
+            let names: Vec<_> = missing.iter().map(|item| item.sku.as_str()).collect();
+            format!("out of stock: {}", names.join(", "))
+        }
+        Refused::Declined { reason } => format!("payment declined: {reason}"),
     }
 }
 
