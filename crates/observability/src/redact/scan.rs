@@ -34,7 +34,8 @@ const SURELY_CREDENTIAL: usize = 24;
 /// A parameter of a query (`?token=…`, `&token=…`) ends where a query's value does, so that what an access line tells behind
 /// it stays: `/x?token=***|200|12 ms`.
 ///
-/// What is left as it is: UUIDs, trace ids, prices, times, placeholders of SQL (`email = ?1`), and `name: words`, which is how errors are told (`token: expired`).
+/// What is left as it is: UUIDs, trace ids, prices, times, placeholders of SQL (`email = ?1`,
+/// `email = excluded.email`, `email = NULL`), and `name: words`, which is how errors are told (`token: expired`).
 /// Text without secrets is returned as it came, without an allocation. Masking masked text changes nothing.
 pub fn text(text: &str) -> Cow<'_, str> {
     let mut clean = Cow::Borrowed(text);
@@ -120,7 +121,7 @@ fn assigned(text: &[u8], from: usize, equals: usize) -> Option<Range<usize>> {
     if let Some(inside) = quoted(text, start) {
         return Some(inside);
     }
-    if matches!(text.get(start), Some(b'=' | b'>')) || is_placeholder(&text[start..end_of_value(text, start)]) {
+    if matches!(text.get(start), Some(b'=' | b'>')) || stands_for(name, &text[start..end_of_value(text, start)]) {
         return None;
     }
     let before = (equals - usize::from(spaced) - name.len()).checked_sub(1).map(|at| text[at]);
@@ -215,6 +216,16 @@ fn end_of_value(text: &[u8], start: usize) -> usize {
 fn end_of_query_value(text: &[u8], start: usize) -> usize {
     let end = end_of_value(text, start);
     text[start..end].iter().position(|byte| b"|#".contains(byte)).map_or(end, |length| start + length)
+}
+
+/// Whether SQL says where the value comes from, or that there is none, and not the value: a placeholder, `NULL`, or
+/// `excluded.` with the column's own name (`ON CONFLICT … DO UPDATE SET email = excluded.email`).
+fn stands_for(name: &str, value: &[u8]) -> bool {
+    const ROW: &[u8] = b"excluded.";
+    let of_new_row = value
+        .split_at_checked(ROW.len())
+        .is_some_and(|(row, column)| row.eq_ignore_ascii_case(ROW) && column.eq_ignore_ascii_case(name.as_bytes()));
+    of_new_row || value.eq_ignore_ascii_case(b"null") || is_placeholder(value)
 }
 
 /// `?`, `?1`, `$1` or `$1::text`: where SQL has a value, not the value.
