@@ -8,7 +8,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, web};
 use contracts::{Reason, Refusal};
 use observability::Health;
-use observability::logs::LogControl;
+use observability::logs::{self, LogControl};
 use observability::metrics;
 use serde::{Deserialize, Serialize};
 
@@ -52,9 +52,15 @@ async fn log_level(control: web::Data<LogControl>) -> HttpResponse {
 }
 
 async fn set_log_level(control: web::Data<LogControl>, wanted: web::Json<LogLevel>) -> HttpResponse {
-    match control.set(&wanted.level) {
+    let (from, to) = (control.get(), wanted.into_inner().level);
+    if let Err(error) = logs::check_filter(&to) {
+        return problem(&Refusal::invalid("/level", error));
+    }
+    // By the filter before and by the one after: neither `off` nor its end goes unseen. A warning, as fewer filters hide it.
+    tracing::warn!(from, to, "log level is about to change");
+    match control.set(&to) {
         Ok(()) => {
-            tracing::info!(level = wanted.level, "log level changed");
+            tracing::warn!(from, to, "log level changed");
             HttpResponse::Ok().json(LogLevel { level: control.get() })
         }
         Err(error) => problem(&Refusal::invalid("/level", error)),
@@ -135,4 +141,40 @@ pub fn bind(
     .bind(address)?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))
+}
+
+#[cfg(test)]
+mod tests {
+    use observability::logs::{Console, FileSettings, LogSettings};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_change_of_the_log_level_is_told_by_the_filter_before_and_by_the_one_after() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let files = Some(FileSettings::new(folder.path()));
+        let settings = LogSettings { console: Console::Off, files, ..LogSettings::new("shop") };
+        let (layer, control, log) = logs::build(&settings).unwrap();
+        let before = control.get();
+        let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        for (level, status) in [("loud", 400), ("warn", 200), ("off", 200), ("debug", 200)] {
+            let wanted = web::Json(LogLevel { level: level.to_owned() });
+            let answer = set_log_level(web::Data::new(control.clone()), wanted).await;
+            assert_eq!(answer.status().as_u16(), status, "{level}");
+        }
+        drop(subscriber);
+        drop(log);
+        let lines = std::fs::read_to_string(folder.path().join("combined.log")).unwrap();
+        let changes: Vec<(String, String)> = lines
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|line| (line["from"].as_str().unwrap().to_owned(), line["to"].as_str().unwrap().to_owned()))
+            .collect();
+        let change = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+        // Both filters hear of the first; `off` hears nothing.
+        let expected =
+            [change(&before, "warn"), change(&before, "warn"), change("warn", "off"), change("off", "debug")];
+        assert_eq!(changes, expected);
+    }
 }

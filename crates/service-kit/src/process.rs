@@ -93,6 +93,16 @@ impl FromStr for OnOff {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Millis(u32);
+
+impl FromStr for Millis {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| "use a whole number of milliseconds, 0 for none".to_owned())
+    }
+}
+
 /// See each field's setting.
 #[derive(Clone, Debug)]
 pub struct ProcessSettings {
@@ -128,7 +138,7 @@ impl ProcessSettings {
             Environment::Production => ("info", "json", "0.1"),
         };
         let log_filter: Filter =
-            source.or("SOUK_LOG", filter, "error, warn, info, http, debug, trace, or a list such as info,orders=debug");
+            source.or("SOUK_LOG", filter, "error, warn, info, http, debug, trace, or a list such as http,orders=debug");
         let log_format: Format = source.or("SOUK_LOG_FORMAT", format, "pretty for people, json for machines");
         let metrics: OnOff =
             source.or("SOUK_METRICS", "on", "on, or off: requests are not measured, and /metrics is 404");
@@ -144,12 +154,11 @@ impl ProcessSettings {
             ratio,
             "the part of new traces that is recorded, 0 to 1; a caller's own decision is kept",
         );
-        let slow_query_ms: u32 = source.or(
+        let slow_query: Millis = source.or(
             "SOUK_SLOW_QUERY_MS",
             "200",
             "from how many milliseconds on an operation on a store is logged as slow; 0: never",
         );
-        let slow_query = Duration::from_millis(slow_query_ms.into());
         let otlp_endpoint = endpoint.map(|endpoint| match protocol {
             Some(protocol) => endpoint.speaking(protocol),
             None => endpoint,
@@ -162,7 +171,7 @@ impl ProcessSettings {
             log_files,
             otlp_endpoint,
             sample_ratio,
-            slow_query,
+            slow_query: Duration::from_millis(slow_query.0.into()),
         }
     }
 
@@ -194,5 +203,28 @@ impl ProcessSettings {
                 attributes,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_none_is_refused_in_words() {
+        for (text, good) in [("0", true), ("200", true), ("-5", false), ("1.5", false), ("200ms", false), ("", false)] {
+            let given = BTreeMap::from([("SOUK_SLOW_QUERY_MS".to_owned(), text.to_owned())]);
+            let mut source = Source::new(None, &given);
+            let settings = ProcessSettings::load(&mut source, Environment::Development);
+            match source.finish() {
+                Ok(_) => assert!(good && settings.slow_query.as_millis().to_string() == text, "{text}"),
+                Err(error) => {
+                    let told = "use a whole number of milliseconds, 0 for none";
+                    assert!(!good && error.to_string().contains(told), "{text}: {error}");
+                }
+            }
+        }
     }
 }

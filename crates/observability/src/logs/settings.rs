@@ -30,7 +30,7 @@ pub enum Console {
 /// What is logged, where to and how.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
-    /// `error`, `warn`, `info`, `http`, `debug`, `trace`, or a filter such as `info,orders=debug`.
+    /// `error`, `warn`, `info`, `http`, `debug`, `trace`, or a filter such as `http,orders=debug`; a list of targets alone has `info` for the others.
     pub filter: String,
     /// How lines on the console look; files are always JSON.
     pub format: LogFormat,

@@ -14,6 +14,8 @@ const PASSES: usize = 4;
 const MIN_JWT: usize = 10;
 /// Shortest credential after `Bearer` or `Basic`: shorter are words such as "bearer token".
 const MIN_CREDENTIAL: usize = 8;
+/// Most digits of a placeholder's number: PostgreSQL counts to 65535, SQLite to 32766.
+const MAX_PLACEHOLDER: usize = 5;
 /// From this length on, letters alone are taken for a credential too.
 const SURELY_CREDENTIAL: usize = 24;
 
@@ -29,7 +31,11 @@ const SURELY_CREDENTIAL: usize = 24;
 /// | `Authorization: …`, `Cookie: …`, to the end of the line | `Cookie: ***` |
 /// | the password of `scheme://user:password@host` | `scheme://user:***@host` |
 ///
-/// What is left as it is: UUIDs, trace ids, prices, times, and `name: words`, which is how errors are told (`token: expired`).
+/// A parameter of a query (`?token=…`, `&token=…`) ends where a query's value does, so that what an access line tells behind
+/// it stays: `/x?token=***|200|12 ms`.
+///
+/// What is left as it is: UUIDs, trace ids, prices, times, placeholders of SQL (`email = ?1`,
+/// `email = excluded.email`, `email = NULL`), and `name: words`, which is how errors are told (`token: expired`).
 /// Text without secrets is returned as it came, without an allocation. Masking masked text changes nothing.
 pub fn text(text: &str) -> Cow<'_, str> {
     let mut clean = Cow::Borrowed(text);
@@ -115,10 +121,17 @@ fn assigned(text: &[u8], from: usize, equals: usize) -> Option<Range<usize>> {
     if let Some(inside) = quoted(text, start) {
         return Some(inside);
     }
-    if matches!(text.get(start), Some(b'=' | b'>')) {
+    if matches!(text.get(start), Some(b'=' | b'>')) || stands_for(name, &text[start..end_of_value(text, start)]) {
         return None;
     }
-    let end = if is_header(name) { end_of_line(text, start) } else { end_of_value(text, start) };
+    let before = (equals - usize::from(spaced) - name.len()).checked_sub(1).map(|at| text[at]);
+    let end = if !spaced && matches!(before, Some(b'?' | b'&')) {
+        end_of_query_value(text, start)
+    } else if is_header(name) {
+        end_of_line(text, start)
+    } else {
+        end_of_value(text, start)
+    };
     (start < end).then_some(start..end)
 }
 
@@ -197,6 +210,34 @@ fn quoted(text: &[u8], start: usize) -> Option<Range<usize>> {
 fn end_of_value(text: &[u8], start: usize) -> usize {
     let ends = |byte: &u8| byte.is_ascii_whitespace() || b"&;,\"')]}<>".contains(byte);
     text[start..].iter().position(ends).map_or(text.len(), |length| start + length)
+}
+
+/// Narrower than [`end_of_value`], which takes `|` and `#` for parts of a password.
+fn end_of_query_value(text: &[u8], start: usize) -> usize {
+    let end = end_of_value(text, start);
+    text[start..end].iter().position(|byte| b"|#".contains(byte)).map_or(end, |length| start + length)
+}
+
+/// Whether SQL says where the value comes from, or that there is none, and not the value: a placeholder, `NULL`, or
+/// `excluded.` with the column's own name (`ON CONFLICT … DO UPDATE SET email = excluded.email`).
+fn stands_for(name: &str, value: &[u8]) -> bool {
+    const ROW: &[u8] = b"excluded.";
+    let of_new_row = value
+        .split_at_checked(ROW.len())
+        .is_some_and(|(row, column)| row.eq_ignore_ascii_case(ROW) && column.eq_ignore_ascii_case(name.as_bytes()));
+    of_new_row || value.eq_ignore_ascii_case(b"null") || is_placeholder(value)
+}
+
+/// `?`, `?1`, `$1` or `$1::text`: where SQL has a value, not the value.
+fn is_placeholder(value: &[u8]) -> bool {
+    let (Some(sign @ (b'?' | b'$')), Some(rest)) = (value.first(), value.get(1..)) else { return false };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let cast = match &rest[digits..] {
+        [] => true,
+        [b':', b':', cast @ ..] => cast.iter().all(|byte| byte.is_ascii_alphabetic() || b"_[".contains(byte)),
+        _ => false,
+    };
+    cast && digits <= MAX_PLACEHOLDER && (digits > 0 || *sign == b'?')
 }
 
 fn end_of_line(text: &[u8], start: usize) -> usize {

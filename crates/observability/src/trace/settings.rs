@@ -48,11 +48,23 @@ pub struct OtlpEndpoint {
     pub(super) protocol: OtlpProtocol,
 }
 
-/// Why an endpoint was refused.
-#[derive(Debug, thiserror::Error)]
-#[error("'{text}' is no OTLP endpoint: use http://host:port, by custom 4317 for gRPC and 4318 for HTTP")]
-pub struct InvalidEndpoint {
-    text: String,
+/// Why an endpoint was refused. What was given is not told: a secret may be in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEndpoint {
+    /// No address, or one with a query.
+    #[error("use http://host:port, by custom 4317 for gRPC and 4318 for HTTP")]
+    NoAddress,
+    /// `https://…`.
+    #[error(
+        "TLS to the collector is not supported: use http://host:port, with a collector on a network that is trusted"
+    )]
+    Tls,
+    /// `http://user:password@…`.
+    #[error("collectors are spoken to without a user and a password: use http://host:port")]
+    Credentials,
+    /// `http://host:99999`.
+    #[error("a port is 1 to 65535: use http://host:port, by custom 4317 for gRPC and 4318 for HTTP")]
+    Port,
 }
 
 impl OtlpEndpoint {
@@ -68,11 +80,23 @@ impl FromStr for OtlpEndpoint {
 
     /// `http://host:port`. Port 4318 is spoken to over HTTP, any other over gRPC; [`OtlpEndpoint::speaking`] says otherwise.
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
-        let refused = || InvalidEndpoint { text: text.to_owned() };
-        let uri: Uri = text.parse().map_err(|_| refused())?;
-        let has_no_secret = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-        if uri.scheme_str() != Some("http") || !has_no_secret || uri.query().is_some() {
-            return Err(refused());
+        let uri: Uri = text.parse().map_err(|_| InvalidEndpoint::NoAddress)?;
+        let authority = uri.authority().ok_or(InvalidEndpoint::NoAddress)?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(InvalidEndpoint::Tls),
+            _ => return Err(InvalidEndpoint::NoAddress),
+        }
+        if authority.as_str().contains('@') {
+            return Err(InvalidEndpoint::Credentials);
+        }
+        // The parser lets any number pass, and then knows no port.
+        let has_port = authority.as_str() != authority.host();
+        if has_port && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err(InvalidEndpoint::Port);
+        }
+        if uri.query().is_some() {
+            return Err(InvalidEndpoint::NoAddress);
         }
         let protocol = if uri.port_u16() == Some(HTTP_PORT) { OtlpProtocol::Http } else { OtlpProtocol::Grpc };
         Ok(Self { uri, protocol })
@@ -126,8 +150,29 @@ mod tests {
             "http://user:pass@collector:4317",
             "ftp://x",
             "http://c?a=b",
+            "http://127.0.0.1:99999",
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:",
         ] {
             assert!(bad.parse::<OtlpEndpoint>().is_err(), "{bad:?}");
+        }
+        for good in ["http://collector", "http://[::1]:4317", "http://127.0.0.1:65535/"] {
+            assert!(good.parse::<OtlpEndpoint>().is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_tells_what_to_do_and_never_what_was_given() {
+        for (bad, why) in [
+            ("http://user:hunter2@collector:4317", "without a user"),
+            ("https://user:hunter2@collector:4317", "TLS to the collector is not supported"),
+            ("HTTPS://collector-hunter2:4317", "TLS to the collector is not supported"),
+            ("http://hunter2:99999", "1 to 65535"),
+            ("hunter2", "use http://host:port"),
+        ] {
+            let refused = bad.parse::<OtlpEndpoint>().unwrap_err();
+            assert!(refused.to_string().contains(why), "{bad}: {refused}");
+            assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{bad}: {refused:?}");
         }
     }
 
