@@ -33,6 +33,9 @@ async fn services_of_one_process_send_under_their_own_names_and_children_find_th
         assert_eq!(of(child).service, service);
         assert_eq!(of(child).text("service.name"), None, "it is the resource's");
     }
+    for span in &spans {
+        assert_eq!(span.text("request.id").as_deref(), Some("r-1"), "{span:?}");
+    }
 }
 
 #[tokio::test]
