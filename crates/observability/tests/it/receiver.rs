@@ -36,6 +36,12 @@ pub(crate) fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
     })
 }
 
+/// What was sent as a number, and not as digits.
+pub(crate) fn number(attributes: &[KeyValue], key: &str) -> Option<i64> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value.as_ref()?;
+    if let any_value::Value::IntValue(number) = value { Some(*number) } else { None }
+}
+
 #[derive(Clone, Default)]
 pub(crate) struct Receiver {
     spans: Arc<Mutex<Vec<Received>>>,
