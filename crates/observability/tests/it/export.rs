@@ -35,6 +35,10 @@ async fn services_of_one_process_send_under_their_own_names_and_children_find_th
     }
     for span in &spans {
         assert_eq!(span.text("request.id").as_deref(), Some("r-1"), "{span:?}");
+        let sdk = ["name", "language"].map(|part| text(&span.resource, &format!("telemetry.sdk.{part}")));
+        assert_eq!(sdk, ["opentelemetry", "rust"].map(|part| Some(part.to_owned())), "{span:?}");
+        assert!(text(&span.resource, "telemetry.sdk.version").is_some(), "{span:?}");
+        assert_eq!(span.version, env!("CARGO_PKG_VERSION"), "{span:?}");
     }
 }
 

@@ -142,6 +142,8 @@ fn assert_events(trace: &Spans) {
                 ("messaging.destination.name", json!("events")),
                 ("cloudevents.event_type", json!(event)),
             ]);
+            let took = publish.attribute("time.broker_ms").as_f64();
+            assert!(took.is_some_and(|took| took > 0.0), "{publish}");
             let processed = trace.children(publish);
             let by: Vec<_> = processed.iter().map(|span| span.service.as_str()).collect();
             assert_eq!(by, consumers, "who uses {event} in\n{trace}");
@@ -199,7 +201,11 @@ fn assert_resources(trace: &Spans) {
         for (name, value) in [("service.namespace", "souk"), ("deployment.environment.name", "development")] {
             assert_eq!(span.resource[name], value, "{name} of {span}");
         }
-        assert!(span.resource.contains_key("service.version") && span.resource.contains_key("service.instance.id"));
+        for name in ["service.version", "telemetry.sdk.name", "telemetry.sdk.language", "telemetry.sdk.version"] {
+            assert!(span.resource.contains_key(name), "{name} of {span}");
+        }
+        let instance = span.resource["service.instance.id"].as_str().unwrap();
+        assert!(uuid::Uuid::parse_str(instance).is_ok(), "{instance}");
         assert!(!span.attributes.contains_key("service.name"), "it belongs to the resource: {span}");
     }
 }
