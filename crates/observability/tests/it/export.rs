@@ -5,6 +5,7 @@ use std::time::Duration;
 use observability::RequestContext;
 use observability::spent::{Dependency, spend};
 use observability::trace::{self, KeyValue, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::Status;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use crate::process::{PROCESS, named, received, request};
@@ -84,7 +85,7 @@ async fn a_warning_that_is_logged_is_seen_on_its_span_and_is_no_exception() {
     span.end();
     let spans = received(&caller, 1).await;
     let span = named(&spans, "worried");
-    assert_eq!(span.span.status.as_ref().map_or(StatusCode::Unset, |status| status.code()), StatusCode::Unset);
+    assert_eq!(span.span.status.as_ref().map_or(StatusCode::Unset, Status::code), StatusCode::Unset);
     let event = &span.span.events[0];
     let of = |key: &str| text(&event.attributes, key);
     assert_eq!((event.name.as_str(), of("log.message").as_deref()), ("log", Some("the disk is nearly full")));
