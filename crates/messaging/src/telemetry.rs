@@ -4,7 +4,7 @@
 //! that is handed to the broker names the span of its publishing, and that is the parent of its processing.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contracts::Event;
 use contracts::audit::Backlog;
@@ -52,27 +52,41 @@ fn age(event: contracts::Timestamp) -> Duration {
 }
 
 /// Events on their way to the broker, each with a span where its trace is recorded.
-pub(crate) struct Publishing(Vec<Span>);
+pub(crate) struct Publishing {
+    spans: Vec<Span>,
+    started: Instant,
+}
 
 impl Publishing {
     /// Begins the spans, and has the events name them.
     pub(crate) fn begin(events: &mut [Event], system: &'static str) -> Self {
-        Self(events.iter_mut().filter_map(|event| begin(event, system)).collect())
+        let spans = events.iter_mut().filter_map(|event| begin(event, system)).collect();
+        Self { spans, started: Instant::now() }
     }
 
     /// They are with the broker.
     pub(crate) fn done(self, events: &[Event]) {
+        self.tell_time();
         let service = service();
         for event in events {
             metrics::count(&PUBLISHED, &[service, &event.event_type]);
         }
-        self.0.into_iter().for_each(Span::end);
+        self.spans.into_iter().for_each(Span::end);
     }
 
     /// They are not, as far as is known.
     pub(crate) fn failed(self, why: &str) {
-        for span in &self.0 {
+        self.tell_time();
+        for span in &self.spans {
             span.fail("unavailable", why);
+        }
+    }
+
+    /// How long the broker took for all of them: it confirms them together.
+    fn tell_time(&self) {
+        let took = self.started.elapsed().as_secs_f64() * 1e3;
+        for span in &self.spans {
+            span.set(KeyValue::new("time.broker_ms", took));
         }
     }
 }

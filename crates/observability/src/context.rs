@@ -229,6 +229,11 @@ pub(crate) fn service_of(cx: &Context) -> Option<&'static str> {
     cx.get::<Service>().map(|service| service.0)
 }
 
+/// The id of the request that is worked for at this place.
+pub(crate) fn request_id_of(cx: &Context) -> Option<&Arc<str>> {
+    cx.get::<Arc<Request>>().map(|request| &request.id)
+}
+
 fn new_id() -> String {
     // A request id names a moment of traffic, not a thing of the domain: it need not come from a port.
     #[expect(clippy::disallowed_methods, reason = "no test depends on the value of a request id")]

@@ -1,6 +1,6 @@
 //! Whether the process lives, and whether it is ready to serve.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -93,6 +93,8 @@ pub struct Health {
 struct Inner {
     checks: Mutex<Vec<HealthCheck>>,
     cached: Mutex<Option<(Instant, ReadyReport)>>,
+    /// The checks that are down, by name, and since when: a change is told once.
+    down: Mutex<HashMap<String, Instant>>,
     stopping: AtomicBool,
 }
 
@@ -109,6 +111,7 @@ impl Health {
             checks.retain(|check| check.name != name);
             // Fails when it never ran.
             let _ = HEALTH_CHECKS.remove_label_values(&[name]);
+            self.inner.down.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         }
         *self.inner.cached.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -131,11 +134,27 @@ impl Health {
         report
     }
 
-    /// Sets the metric of a check, unless it was removed while it ran: then it would stay for ever.
-    fn tell(&self, name: &str, up: bool) {
+    /// Sets the metric of a check and logs a change, unless it was removed while it ran: then the metric would stay for
+    /// ever.
+    fn tell(&self, name: &str, result: &Result<(), String>) {
         let checks = self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        if checks.iter().any(|check| check.name == name) {
-            HEALTH_CHECKS.with_label_values(&[name]).set(up.into());
+        if !checks.iter().any(|check| check.name == name) {
+            return;
+        }
+        HEALTH_CHECKS.with_label_values(&[name]).set(result.is_ok().into());
+        let mut down = self.inner.down.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) => {
+                if let Some(since) = down.remove(name) {
+                    let down_ms = since.elapsed().as_millis() as u64;
+                    tracing::info!(check = name, down_ms, "a health check is up again");
+                }
+            }
+            Err(error) if !down.contains_key(name) => {
+                down.insert(name.to_owned(), Instant::now());
+                tracing::warn!(check = name, error, "a health check is down");
+            }
+            Err(_) => {}
         }
     }
 
@@ -155,7 +174,7 @@ impl Health {
         let mut reports = BTreeMap::new();
         for (check, latency, result) in found {
             let up = result.is_ok();
-            self.tell(&check.name, up);
+            self.tell(&check.name, &result);
             all_up &= up;
             serving &= up || !check.critical;
             let report = CheckReport {
@@ -176,6 +195,13 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
+    use tracing::field::{Field, Visit};
+    use tracing::subscriber::set_default;
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
     use super::*;
 
     #[tokio::test]
@@ -217,6 +243,52 @@ mod tests {
         }
         health.remove("unit test check");
         assert_eq!(series(), None);
+    }
+
+    /// Lines, with their levels.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    struct Line(String);
+
+    impl Visit for Line {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            let _ = write!(self.0, " {}={value:?}", field.name());
+        }
+    }
+
+    impl<S: tracing::Subscriber> Layer<S> for Lines {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            let mut line = Line(event.metadata().level().to_string());
+            event.record(&mut line);
+            self.0.lock().unwrap().push(line.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_check_that_goes_down_and_comes_back_is_told_once_each() {
+        let lines = Lines::default();
+        let _listening = set_default(tracing_subscriber::registry().with(lines.clone()));
+        let health = Health::default();
+        let up = Arc::new(AtomicBool::new(true));
+        let now = Arc::clone(&up);
+        health.add(HealthCheck::optional("unit test line", move || {
+            let up = now.load(Ordering::Relaxed);
+            async move { if up { Ok(()) } else { Err("away".to_owned()) } }
+        }));
+        let run = async |is_up: bool| -> Vec<String> {
+            up.store(is_up, Ordering::Relaxed);
+            health.run().await;
+            std::mem::take(&mut *lines.0.lock().unwrap())
+        };
+        assert!(run(true).await.is_empty(), "that it is up from the start is nothing to tell");
+        let [down] = &run(false).await[..] else { panic!("one line") };
+        assert!(down.starts_with("WARN ") && down.contains("a health check is down"), "{down}");
+        assert!(down.contains("check=\"unit test line\"") && down.contains("error=\"away\""), "{down}");
+        assert!(run(false).await.is_empty(), "it is known");
+        let [back] = &run(true).await[..] else { panic!("one line") };
+        assert!(back.starts_with("INFO ") && back.contains("up again") && back.contains("down_ms="), "{back}");
+        assert!(run(true).await.is_empty());
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use observability::logs::{self, ACCESS_TARGET, FileSettings, InvalidFilter, LogError, LogFormat, LogSettings};
 use observability::trace::{KeyValue, OtlpEndpoint, OtlpProtocol, SampleRatio, TraceSettings};
 use observability::{Guard, Settings};
+use uuid::Uuid;
 
 use crate::log_files;
 use crate::settings::Source;
@@ -184,7 +185,9 @@ impl ProcessSettings {
         let attributes = vec![
             KeyValue::new("service.namespace", "souk"),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("service.instance.id", format!("{service}-{}", std::process::id())),
+            // Process ids are used again, and are the same in every container.
+            KeyValue::new("service.instance.id", Uuid::new_v4().to_string()),
+            KeyValue::new("process.pid", i64::from(std::process::id())),
             KeyValue::new("deployment.environment.name", self.environment.to_string()),
         ];
         observability::db::set_slow_threshold(self.slow_query);

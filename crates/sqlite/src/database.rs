@@ -144,9 +144,10 @@ impl Database {
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
         let (jobs, queue) = channel();
+        let name = name_of(&path);
         let writer = std::thread::Builder::new()
-            .name(format!("db-{}", name_of(&path)))
-            .spawn(move || writer::run(connection, queue))
+            .name(format!("db-{name}"))
+            .spawn(move || writer::run(&name, connection, queue))
             .map_err(|source| OpenError::Folder { path: path.clone(), source })?;
         let free_readers = Arc::new(Semaphore::new(READERS));
         let inner = Arc::new(Inner {

@@ -35,8 +35,9 @@ impl Job {
     }
 }
 
-/// Runs until every sender is gone; then what is on the connection is closed (and the WAL folded into the file).
-pub(crate) fn run(mut connection: Connection, jobs: Receiver<Job>) {
+/// Runs until every sender is gone; then what is on the connection is closed (and the WAL folded into the file). `name` is
+/// the database's, for lines.
+pub(crate) fn run(name: &str, mut connection: Connection, jobs: Receiver<Job>) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while let Ok(first) = jobs.recv() {
         batch.push(first);
@@ -46,16 +47,16 @@ pub(crate) fn run(mut connection: Connection, jobs: Receiver<Job>) {
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
-        write_batch(&mut connection, &mut batch);
+        write_batch(name, &mut connection, &mut batch);
     }
 }
 
-fn write_batch(connection: &mut Connection, batch: &mut Vec<Job>) {
+fn write_batch(name: &str, connection: &mut Connection, batch: &mut Vec<Job>) {
     let mut completions = Vec::with_capacity(batch.len());
     let connection = Watched::of(connection, batch.iter().any(|job| job.is_recorded));
     let result = run_cached(&connection, "BEGIN IMMEDIATE").and_then(|()| {
         for job in batch.drain(..) {
-            completions.push(run_in_savepoint(&connection, job)?);
+            completions.push(run_in_savepoint(name, &connection, job)?);
         }
         run_cached(&connection, "COMMIT")
     });
@@ -63,10 +64,11 @@ fn write_batch(connection: &mut Connection, batch: &mut Vec<Job>) {
         && !connection.is_autocommit()
         && let Err(error) = connection.execute_batch("ROLLBACK")
     {
-        tracing::error!(error = %error, "a failed transaction could not be rolled back");
+        tracing::error!(database = name, error = %error, "a failed transaction could not be rolled back");
     }
     let outcome: CommitResult = result.map_err(|error| {
-        tracing::error!(error = %error, writes = completions.len() + batch.len(), "a transaction failed");
+        let writes = completions.len() + batch.len();
+        tracing::error!(database = name, error = %error, writes, "a transaction failed");
         Arc::new(error)
     });
     // Jobs that never ran (the transaction failed before them) drop their answer channel: their callers are told so.
@@ -81,11 +83,11 @@ pub(crate) fn run_cached(connection: &Connection, statement: &str) -> rusqlite::
     connection.prepare_cached(statement)?.execute([]).map(drop)
 }
 
-fn run_in_savepoint(connection: &Connection, job: Job) -> rusqlite::Result<Completion> {
+fn run_in_savepoint(name: &str, connection: &Connection, job: Job) -> rusqlite::Result<Completion> {
     run_cached(connection, "SAVEPOINT job")?;
     // A panic in one write must not take the thread, and with it every later write, down.
     let (keep, completion) = catch_unwind(AssertUnwindSafe(|| (job.work)(connection))).unwrap_or_else(|_| {
-        tracing::error!("a write panicked; it was undone");
+        tracing::error!(database = name, "a write panicked; it was undone");
         (false, Box::new(|_: CommitResult| {}) as Completion)
     });
     if !keep {

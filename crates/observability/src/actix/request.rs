@@ -66,6 +66,10 @@ fn attributes(method: &'static str, request: &ServiceRequest) -> Vec<KeyValue> {
         KeyValue::new("url.scheme", request.connection_info().scheme().to_owned()),
         KeyValue::new("network.protocol.version", version(request.version())),
     ];
+    if let Some((address, port)) = server(request.connection_info().host()) {
+        attributes.push(KeyValue::new("server.address", address));
+        attributes.extend(port.map(|port| KeyValue::new("server.port", i64::from(port))));
+    }
     if let Some(peer) = request.peer_addr() {
         attributes.push(KeyValue::new("client.address", peer.ip().to_string()));
     }
@@ -73,6 +77,24 @@ fn attributes(method: &'static str, request: &ServiceRequest) -> Vec<KeyValue> {
         attributes.push(KeyValue::new("user_agent.original", agent.to_owned()));
     }
     attributes
+}
+
+/// The longest name that a host may have (RFC 1035 §2.3.4).
+const MAX_HOST: usize = 253;
+
+/// The host and the port that the caller asked for (RFC 9110 §7.2: `host[:port]`); nothing where it is not well formed.
+fn server(host: &str) -> Option<(String, Option<u16>)> {
+    let authority: http::uri::Authority = host.parse().ok()?;
+    // The part before an @ may be a password.
+    let has_user = authority.as_str().contains('@');
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+    let is_host = (1..=MAX_HOST).contains(&name.len()) && name.bytes().all(is_name);
+    let port = authority.port_u16();
+    // A port beyond 65535, or that is no number, is no port to the parser, and no fault either.
+    let rest = authority.as_str().strip_prefix(authority.host())?;
+    let is_port = if rest.is_empty() { port.is_none() } else { port.is_some_and(|port| port > 0) };
+    (!has_user && is_host && is_port).then(|| (name.to_ascii_lowercase(), port))
 }
 
 /// The name, now that the route is known, and what came of it. A refusal is the caller's, not the server's, failure.
@@ -113,5 +135,25 @@ impl Extractor for Headers<'_> {
 
     fn keys(&self) -> Vec<&str> {
         self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_what_the_caller_asked_for_if_that_is_well_formed() {
+        for (host, address, port) in [
+            ("shop.example", "shop.example", None),
+            ("Shop.Example:8080", "shop.example", Some(8080)),
+            ("127.0.0.1:80", "127.0.0.1", Some(80)),
+            ("[::1]:8080", "::1", Some(8080)),
+        ] {
+            assert_eq!(server(host), Some((address.to_owned(), port)), "{host}");
+        }
+        for bad in ["", ":80", "a b", "user:secret@shop", "shop:port", "shop:70000", "shop:0", &"x".repeat(254)] {
+            assert_eq!(server(bad), None, "{bad:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::RequestContext;
 use crate::logs::error_chain;
 use crate::metrics::{self, GRPC_CLIENT_REQUESTS};
 use crate::spent::{Dependency, spend};
-use crate::trace::{self, KeyValue, Span, SpanKind, propagation};
+use crate::trace::{self, Span, SpanKind, propagation};
 
 use super::code::code_name;
 
@@ -88,7 +88,7 @@ impl Call {
         metrics::observe(&GRPC_CLIENT_REQUESTS, &[&self.path, code_name(code)], elapsed);
         spend(Dependency::Grpc, elapsed);
         if let Some(span) = self.span.take() {
-            span.set(KeyValue::new("rpc.grpc.status_code", code as i64));
+            span.set(super::status(code));
             if code != Code::Ok {
                 span.fail(code_name(code), why);
             }

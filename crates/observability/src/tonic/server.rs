@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use crate::RequestContext;
 use crate::metrics::{self, GRPC_REQUESTS};
-use crate::trace::{KeyValue, SpanKind};
+use crate::trace::SpanKind;
 
 use super::code::{code_name, is_failure_of_server};
 
@@ -79,16 +79,21 @@ where
         let known = self.calls.known;
         Box::pin(async move {
             let path = request.uri().path();
-            let method = known(path).unwrap_or("unknown");
+            let named = known(path);
+            let method = named.unwrap_or("unknown");
             if path.starts_with(PROBES) {
                 return context.scope(inner.call(request)).await;
             }
-            let span = context.start(SpanKind::Server, super::name(method), || super::attributes(method));
+            let span_name = named.map_or_else(|| super::SYSTEM.to_owned(), super::name);
+            let span = context.start(SpanKind::Server, span_name, || match named {
+                Some(method) => super::attributes(method),
+                None => super::unknown_attributes(path),
+            });
             let Ok(response) = span.scope(inner.call(request)).await;
             let status = Status::from_header_map(response.headers());
             let code = status.as_ref().map_or(Code::Ok, Status::code);
             if span.is_recording() {
-                span.set(KeyValue::new("rpc.grpc.status_code", code as i64));
+                span.set(super::status(code));
                 if let Some(status) = status.filter(|_| is_failure_of_server(code)) {
                     span.fail(code_name(code), status.message());
                 }

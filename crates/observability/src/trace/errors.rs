@@ -1,9 +1,10 @@
 //! Errors that are logged are seen on the span they happened in.
 
 use std::fmt;
+use std::path::Path;
 
 use opentelemetry::trace::{Status, TraceContextExt as _};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::{Context, KeyValue, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer;
@@ -34,21 +35,40 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for ErrorsOnSpans {
             if level == Level::ERROR {
                 span.set_status(Status::error(message.clone()));
             }
+            // A warning is no failure: whoever looks for exceptions does not mean it.
+            let (name, message_of) =
+                if level == Level::ERROR { ("exception", "exception.message") } else { ("log", "log.message") };
             let mut attributes = vec![
                 KeyValue::new("log.level", level.as_str()),
-                KeyValue::new("code.namespace", event.metadata().target()),
-                KeyValue::new("exception.message", message),
+                KeyValue::new("log.target", event.metadata().target()),
+                KeyValue::new(message_of, message),
             ];
-            attributes.extend(fields.others.into_iter().map(|(name, value)| KeyValue::new(name, value)));
-            span.add_event(if level == Level::ERROR { "exception" } else { "log" }, attributes);
+            attributes.extend(place(event.metadata()));
+            attributes.append(&mut fields.others);
+            span.add_event(name, attributes);
         });
     }
+}
+
+/// Where in the code a line is written, after OpenTelemetry's conventions for source code. Of a library it is left out: the
+/// path is one of the machine that built this.
+fn place(metadata: &Metadata<'static>) -> impl Iterator<Item = KeyValue> + use<> {
+    let file = metadata.file().filter(|file| Path::new(file).is_relative());
+    let line = file.and(metadata.line());
+    let file = file.map(|file| KeyValue::new("code.file.path", file));
+    file.into_iter().chain(line.map(|line| KeyValue::new("code.line.number", i64::from(line))))
 }
 
 #[derive(Default)]
 struct Fields {
     message: String,
-    others: Vec<(&'static str, String)>,
+    others: Vec<KeyValue>,
+}
+
+impl Fields {
+    fn keep(&mut self, field: &Field, value: impl Into<Value>) {
+        self.others.push(KeyValue::new(field.name(), value));
+    }
 }
 
 impl Visit for Fields {
@@ -60,7 +80,27 @@ impl Visit for Fields {
         if field.name() == "message" {
             value.clone_into(&mut self.message);
         } else {
-            self.others.push((field.name(), value.to_owned()));
+            self.keep(field, value.to_owned());
         }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.keep(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match i64::try_from(value) {
+            Ok(value) => self.keep(field, value),
+            // There is no such number in OTLP.
+            Err(_) => self.keep(field, value.to_string()),
+        }
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.keep(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.keep(field, value);
     }
 }

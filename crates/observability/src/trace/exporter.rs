@@ -8,6 +8,7 @@ use opentelemetry::{KeyValue, Value};
 use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 
 use super::SPANS;
@@ -67,7 +68,9 @@ impl Exporter {
         match self.by_service.entry(service) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(new) => {
+                // What is read from the environment by default is not: settings come from one place.
                 let resource = Resource::builder_empty()
+                    .with_detector(Box::new(TelemetryResourceDetector))
                     .with_attributes(self.attributes.clone())
                     .with_service_name(new.key().clone())
                     .build();

@@ -26,6 +26,7 @@ pub use opentelemetry::{KeyValue, Value};
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
+use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use prometheus::IntCounterVec;
@@ -69,14 +70,20 @@ impl Traces {
             }
         };
         let provider = provider.build();
-        let _ = TRACER.set(provider.tracer(env!("CARGO_PKG_NAME")));
+        let _ = TRACER.set(tracer(&provider));
         Self { provider }
     }
 
     /// The tracer, for a layer that turns spans of the macros of `tracing` into spans of the trace.
     pub fn tracer(&self) -> SdkTracer {
-        self.provider.tracer(env!("CARGO_PKG_NAME"))
+        tracer(&self.provider)
     }
+}
+
+/// A tracer whose spans name this crate and its version as their maker.
+fn tracer(provider: &SdkTracerProvider) -> SdkTracer {
+    let maker = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION"));
+    provider.tracer_with_scope(maker.build())
 }
 
 impl Drop for Traces {

@@ -1,6 +1,7 @@
 //! Ended spans wait in a bounded queue for a thread that sends them in batches. A collector that is away, or slow, costs
 //! spans, which are counted, and never a request.
 
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use crate::context;
 use super::SPANS;
 use super::exporter::{Exporter, SERVICE_NAME};
 
+/// The attribute that names the request a span belongs to.
+const REQUEST_ID: &str = "request.id";
 /// Most spans that wait. A span is about a kilobyte.
 const QUEUE: usize = 8192;
 /// Most spans sent at once.
@@ -78,6 +81,10 @@ impl SpanProcessor for Batches {
     fn on_start(&self, span: &mut Span, parent: &Context) {
         if let Some(service) = context::service_of(parent) {
             span.set_attribute(KeyValue::new(SERVICE_NAME, service));
+        }
+        // Log lines name it, too: from either one finds the other.
+        if let Some(id) = context::request_id_of(parent) {
+            span.set_attribute(KeyValue::new(REQUEST_ID, Arc::clone(id)));
         }
     }
 

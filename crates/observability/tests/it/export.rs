@@ -5,10 +5,11 @@ use std::time::Duration;
 use observability::RequestContext;
 use observability::spent::{Dependency, spend};
 use observability::trace::{self, KeyValue, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::Status;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use crate::process::{PROCESS, named, received, request};
-use crate::receiver::text;
+use crate::receiver::{number, text};
 
 #[tokio::test]
 async fn services_of_one_process_send_under_their_own_names_and_children_find_their_parents() {
@@ -32,6 +33,13 @@ async fn services_of_one_process_send_under_their_own_names_and_children_find_th
         assert_eq!(of(child).span.parent_span_id, of(parent).span.span_id, "{child}");
         assert_eq!(of(child).service, service);
         assert_eq!(of(child).text("service.name"), None, "it is the resource's");
+    }
+    for span in &spans {
+        assert_eq!(span.text("request.id").as_deref(), Some("r-1"), "{span:?}");
+        let sdk = ["name", "language"].map(|part| text(&span.resource, &format!("telemetry.sdk.{part}")));
+        assert_eq!(sdk, ["opentelemetry", "rust"].map(|part| Some(part.to_owned())), "{span:?}");
+        assert!(text(&span.resource, "telemetry.sdk.version").is_some(), "{span:?}");
+        assert_eq!(span.version, env!("CARGO_PKG_VERSION"), "{span:?}");
     }
 }
 
@@ -66,7 +74,25 @@ async fn an_error_that_is_logged_is_seen_on_the_span_it_happened_in() {
     assert_eq!(span.span.status.as_ref().unwrap().code(), StatusCode::Error);
     let event = &span.span.events[0];
     assert_eq!(text(&event.attributes, "exception.message").as_deref(), Some("the disk is full"));
-    assert_eq!(text(&event.attributes, "attempt").as_deref(), Some("2"));
+    assert_eq!((event.name.as_str(), number(&event.attributes, "attempt")), ("exception", Some(2)));
+}
+
+#[tokio::test]
+async fn a_warning_that_is_logged_is_seen_on_its_span_and_is_no_exception() {
+    let caller = request();
+    let span = caller.start(SpanKind::Internal, "worried", Vec::new);
+    span.scope(async { tracing::warn!(left = 7_u64, late = true, "the disk is nearly full") }).await;
+    span.end();
+    let spans = received(&caller, 1).await;
+    let span = named(&spans, "worried");
+    assert_eq!(span.span.status.as_ref().map_or(StatusCode::Unset, Status::code), StatusCode::Unset);
+    let event = &span.span.events[0];
+    let of = |key: &str| text(&event.attributes, key);
+    assert_eq!((event.name.as_str(), of("log.message").as_deref()), ("log", Some("the disk is nearly full")));
+    assert_eq!((of("exception.message"), of("code.namespace")), (None, None));
+    assert_eq!(number(&event.attributes, "left"), Some(7));
+    assert_eq!(of("code.file.path").as_deref(), Some(file!()));
+    assert!(number(&event.attributes, "code.line.number").is_some());
 }
 
 #[tokio::test]

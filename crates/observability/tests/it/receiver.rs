@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) service: String,
+    pub(crate) resource: Vec<KeyValue>,
+    /// The version of what made it.
+    pub(crate) version: String,
     pub(crate) span: Span,
 }
 
@@ -34,6 +37,12 @@ pub(crate) fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
         any_value::Value::DoubleValue(number) => number.to_string(),
         other => format!("{other:?}"),
     })
+}
+
+/// What was sent as a number, and not as digits.
+pub(crate) fn number(attributes: &[KeyValue], key: &str) -> Option<i64> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value.as_ref()?;
+    if let any_value::Value::IntValue(number) = value { Some(*number) } else { None }
 }
 
 #[derive(Clone, Default)]
@@ -92,8 +101,15 @@ impl TraceService for Receiver {
         for resource in request.into_inner().resource_spans {
             let attributes = resource.resource.map(|resource| resource.attributes).unwrap_or_default();
             let service = text(&attributes, "service.name").unwrap_or_default();
-            let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            self.spans.lock().unwrap().extend(spans.map(|span| Received { service: service.clone(), span }));
+            for scope in resource.scope_spans {
+                let version = scope.scope.map(|scope| scope.version).unwrap_or_default();
+                self.spans.lock().unwrap().extend(scope.spans.into_iter().map(|span| Received {
+                    service: service.clone(),
+                    resource: attributes.clone(),
+                    version: version.clone(),
+                    span,
+                }));
+            }
         }
         self.arrived.notify_waiters();
         Ok(tonic::Response::new(ExportTraceServiceResponse::default()))

@@ -71,7 +71,7 @@ pub(crate) async fn run(options: UpOptions) -> anyhow::Result<()> {
         }) => outcome,
         result = host::stop_signal() => result.context("signals can't be listened to"),
     };
-    eprintln!("\nstopping: finishing what is in work (Ctrl-C again ends at once)");
+    crate::up::tell_stopping(&plan.process);
     health.stop();
     tokio::select! {
         () = stop(&processes) => {}

@@ -5,6 +5,7 @@ mod canary;
 mod catalogue;
 mod checkout;
 mod collector;
+mod life;
 mod lines;
 pub(crate) mod otlp;
 mod propagation;
