@@ -11,6 +11,7 @@
 //! - `postgres` (with the feature of that name): pool, migrations, outbox and inbox of services on PostgreSQL;
 //! - `mongo` (feature `mongodb`): outbox and inbox of services on MongoDB;
 //! - [`queue_audit`]: what waits in the queues, for audits; nothing is taken out;
+//! - [`store_fault`]: what errors of stores are called in telemetry;
 //! - [`memory`]: a bus and an outbox for tests alone;
 //! - [`mod@connect`]: the scheme of `SOUK_BROKER_URL` picks the adapter.
 //!
@@ -36,6 +37,7 @@ pub mod queue_audit;
 pub mod relay;
 pub mod routing;
 pub mod sqlite_bus;
+pub mod store_fault;
 mod telemetry;
 
 pub use bus::{Audience, BusError, Delivery, EventBus, RetryPolicy, Subscription, Verdict, broker_check};

@@ -126,21 +126,15 @@ pub(crate) enum StepOutcome {
 
 /// A step ended that began at this moment, in this state.
 pub(crate) fn observe_step(state: SagaState, outcome: StepOutcome, started: Instant) {
-    let step = match state {
-        SagaState::Priced | SagaState::Reserving => "reserve",
-        SagaState::Charging => "charge",
-        SagaState::Confirming => "confirm",
-        SagaState::Committing => "commit",
-        SagaState::Releasing => "release",
-        SagaState::Refunding => "refund",
-        SagaState::Done => return,
-    };
+    if state == SagaState::Done {
+        return;
+    }
     let outcome = match outcome {
         StepOutcome::Done => "done",
         StepOutcome::Refused => "refused",
         StepOutcome::Failed => "failed",
     };
-    metrics::observe(&STEPS, &[step, outcome], started.elapsed());
+    metrics::observe(&STEPS, &[state.step(), outcome], started.elapsed());
 }
 
 /// What is not done, as the store has it.

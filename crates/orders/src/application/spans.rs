@@ -31,7 +31,7 @@ pub(crate) fn end_checkout(span: Span, order: &Order, saga: &Saga) {
 /// One step of a run.
 pub(crate) fn step(state: SagaState, order: &Order) -> Option<Span> {
     trace::child(SpanKind::Internal, "saga.step", || {
-        vec![KeyValue::new("saga.step", step_name(state)), KeyValue::new("order.id", order.id().to_string())]
+        vec![KeyValue::new("saga.step", state.step()), KeyValue::new("order.id", order.id().to_string())]
     })
 }
 
@@ -43,17 +43,4 @@ pub(crate) fn step_failed(span: &Span, error: &OrderError) {
         _ => "refused",
     };
     span.fail(kind, &error_chain(error));
-}
-
-/// What is done in a state.
-pub(crate) fn step_name(state: SagaState) -> &'static str {
-    match state {
-        SagaState::Priced | SagaState::Reserving => "reserve",
-        SagaState::Charging => "charge",
-        SagaState::Confirming => "confirm",
-        SagaState::Committing => "commit",
-        SagaState::Releasing => "release",
-        SagaState::Refunding => "refund",
-        SagaState::Done => "done",
-    }
 }

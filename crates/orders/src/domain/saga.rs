@@ -41,7 +41,7 @@ impl SagaState {
         Self::Done,
     ];
 
-    /// The name in stores, logs and metrics.
+    /// The name in stores and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Priced => "priced",
@@ -51,6 +51,19 @@ impl SagaState {
             Self::Committing => "committing",
             Self::Releasing => "releasing",
             Self::Refunding => "refunding",
+            Self::Done => "done",
+        }
+    }
+
+    /// What is done in this state, for telemetry.
+    pub const fn step(self) -> &'static str {
+        match self {
+            Self::Priced | Self::Reserving => "reserve",
+            Self::Charging => "charge",
+            Self::Confirming => "confirm",
+            Self::Committing => "commit",
+            Self::Releasing => "release",
+            Self::Refunding => "refund",
             Self::Done => "done",
         }
     }

@@ -1,5 +1,6 @@
 //! What errors of the stores are called in telemetry.
 
+use messaging::store_fault::fault_of;
 use observability::db::{Fault, StoreFault};
 
 use crate::application::ports::RepositoryError;
@@ -9,13 +10,7 @@ impl StoreFault for RepositoryError {
         match self {
             Self::Conflict => Some(Fault::new("conflict", self.to_string())),
             Self::Corrupt { .. } => Some(Fault::new("corrupt", self.to_string())),
-            Self::Unavailable(source) => {
-                let store = source.downcast_ref::<sqlite::StoreError>().and_then(StoreFault::fault);
-                #[cfg(feature = "postgres")]
-                let store = store
-                    .or_else(|| source.downcast_ref::<messaging::postgres::StoreError>().and_then(StoreFault::fault));
-                store.or_else(|| Some(Fault::new("unavailable", source.to_string())))
-            }
+            Self::Unavailable(source) => Some(fault_of(source.as_ref())),
         }
     }
 }
