@@ -6,7 +6,7 @@ mod codec;
 mod offset;
 pub mod recovery;
 
-pub use codec::Payload;
+pub use codec::{DecodeError, EncodeError, Payload};
 pub use offset::Offset;
 
 /// Name of a room; every socket is also in a room of its own, named by its id.
