@@ -10,6 +10,23 @@ pub struct Payload {
     attachments: Vec<Bytes>,
 }
 
+impl Payload {
+    /// From a JSON array whose placeholders count through the attachments; neither is looked at.
+    pub fn from_parts(json: ByteString, attachments: Vec<Bytes>) -> Self {
+        Self { json, attachments }
+    }
+
+    /// The JSON array; `{"_placeholder":true,"num":n}` stands for the nth attachment.
+    pub fn json(&self) -> &ByteString {
+        &self.json
+    }
+
+    /// The binary data beside the JSON.
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+}
+
 /// A value has no form in JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("the value can't be encoded")]
