@@ -133,7 +133,11 @@ impl Joining {
         Client::send(&self.conn, &codec::encode(&self.name, &Body::ConnectError(refusal.to_json().into())));
     }
 
-    async fn ask(&self, handlers: &[BoxHandler<Result<(), ConnectError>>], socket: &Arc<Inner>) -> Result<(), ConnectError> {
+    async fn ask(
+        &self,
+        handlers: &[BoxHandler<Result<(), ConnectError>>],
+        socket: &Arc<Inner>,
+    ) -> Result<(), ConnectError> {
         for handler in handlers {
             let asking = handler(&mut self.context(socket));
             asking.await?;
@@ -181,7 +185,13 @@ impl Joining {
     }
 
     /// A new session.
-    async fn start(&self, namespace: &Arc<Runtime>, sessions: &dyn Sessions, socket: &Arc<Inner>, lost: Option<NotRecovered>) -> Result<(), Ended> {
+    async fn start(
+        &self,
+        namespace: &Arc<Runtime>,
+        sessions: &dyn Sessions,
+        socket: &Arc<Inner>,
+        lost: Option<NotRecovered>,
+    ) -> Result<(), Ended> {
         // What is delivered from here on reaches the socket once it is in the tables; the worker may be ahead of this.
         let known = sessions.position(&namespace.name);
         let start = self.add(socket).await?.max(known);
@@ -198,7 +208,13 @@ impl Joining {
     }
 
     /// The session that the client asks for.
-    async fn resume(&self, namespace: &Arc<Runtime>, sessions: &dyn Sessions, fresh: &Arc<Inner>, claim: Claim) -> Result<(), Ended> {
+    async fn resume(
+        &self,
+        namespace: &Arc<Runtime>,
+        sessions: &dyn Sessions,
+        fresh: &Arc<Inner>,
+        claim: Claim,
+    ) -> Result<(), Ended> {
         let Claimed { session, from } = sessions.claim(&namespace.name, claim).await?;
         // From here on the session is this connection's, to keep or to end.
         let end = |epoch| sessions.end(&namespace.name, &session.pid, epoch);
@@ -222,8 +238,11 @@ impl Joining {
         // Whatever is not in this answer comes live, and has been kept for the socket since it is in the tables.
         match sessions.missed(&namespace.name, socket.all_rooms(), from).await {
             Ok(missed) => {
-                let frames =
-                    missed.events.iter().map(|(offset, payload)| namespace.event_frames(None, &payload.with_offset(*offset))).collect();
+                let frames = missed
+                    .events
+                    .iter()
+                    .map(|(offset, payload)| namespace.event_frames(None, &payload.with_offset(*offset)))
+                    .collect();
                 self.release(&socket, connect_frame(&socket, None), frames, missed.up_to);
                 self.catch_up(sessions, &socket, &kept);
                 self.connected(&socket);

@@ -123,6 +123,7 @@ impl Emitter {
         } else {
             self.namespaces().adapter.broadcast(&self.namespace.name, broadcast);
         }
+        self.hub.catch_up();
     }
 
     /// Sends an event and gives the acknowledgements of all sockets it went to.
@@ -130,7 +131,11 @@ impl Emitter {
     /// # Errors
     /// Some did not acknowledge within [`Self::timeout`]: the answers that came are in the error. Or the data has no form
     /// in JSON.
-    pub async fn emit_with_acks<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<Vec<Payload>, BroadcastAckError> {
+    pub async fn emit_with_acks<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        data: &T,
+    ) -> Result<Vec<Payload>, BroadcastAckError> {
         let broadcast = self.broadcast(Payload::event(event, data)?);
         let mut events = if self.local {
             node::deliver_locally_with_acks(&self.hub, &self.namespace, &broadcast, self.timeout)
@@ -177,6 +182,7 @@ impl Emitter {
         } else {
             self.namespaces().adapter.join(&self.namespace.name, self.target.clone(), rooms);
         }
+        self.hub.catch_up();
     }
 
     /// Has the sockets leave a room.
@@ -187,6 +193,7 @@ impl Emitter {
         } else {
             self.namespaces().adapter.leave(&self.namespace.name, self.target.clone(), rooms);
         }
+        self.hub.catch_up();
     }
 
     /// Disconnects the sockets from the namespace; with `close`, their clients altogether.
@@ -196,6 +203,7 @@ impl Emitter {
         } else {
             self.namespaces().adapter.disconnect(&self.namespace.name, self.target.clone(), close);
         }
+        self.hub.catch_up();
     }
 
     /// Sends an event to all other nodes, for their [`crate::Namespace::on_server_event`].
@@ -211,7 +219,11 @@ impl Emitter {
     ///
     /// # Errors
     /// A node did not answer in time, the cluster's store can't be reached, or the data has no form in JSON.
-    pub async fn server_side_emit_with_acks<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<Vec<Payload>, ServerSideEmitError> {
+    pub async fn server_side_emit_with_acks<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        data: &T,
+    ) -> Result<Vec<Payload>, ServerSideEmitError> {
         let payload = Payload::event(event, data)?;
         Ok(self.namespaces().adapter.server_side_emit_with_acks(&self.namespace.name, payload, self.timeout).await?)
     }

@@ -61,7 +61,12 @@ pub(crate) fn disconnected(socket: Socket, reason: DisconnectReason) {
 }
 
 /// Another node sent an event to this one.
-pub(crate) fn from_node(hub: std::sync::Arc<crate::hub::Hub>, namespace: &Runtime, payload: Payload, reply: Option<tokio::sync::oneshot::Sender<Payload>>) {
+pub(crate) fn from_node(
+    hub: std::sync::Arc<crate::hub::Hub>,
+    namespace: &Runtime,
+    payload: Payload,
+    reply: Option<tokio::sync::oneshot::Sender<Payload>>,
+) {
     let Some(handler) = payload.name().and_then(|name| namespace.spec.server_events.get(&*name)) else { return };
     let ack = reply.map_or(AckTo::Nobody, AckTo::Node);
     let mut context = Context { hub, socket: None, payload: Some(payload), ack, auth: None, reason: None };

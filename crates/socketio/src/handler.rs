@@ -97,7 +97,7 @@ macro_rules! handlers {
             {
                 type Output = Fut::Output;
 
-                #[expect(non_snake_case, unused_variables, reason = "made by a macro for every number of arguments")]
+                #[allow(clippy::allow_attributes, non_snake_case, unused_variables, reason = "made by a macro for every number of arguments")]
                 fn call(&self, context: &mut Context) -> Result<LocalBoxFuture<'static, Fut::Output>, Rejection> {
                     $(let $argument = $argument::from_context(context)?;)*
                     Ok(Box::pin(self($($argument),*)))

@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
     rc::Rc,
     sync::{
-        Arc, OnceLock, RwLock,
+        Arc, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Waker,
@@ -18,7 +18,7 @@ use std::{
 };
 
 use crate::{
-    adapter::Adapter,
+    adapter::{Adapter, SystemClock},
     config::Config,
     engine::{Transport, conn::Conn},
     id::Id,
@@ -38,7 +38,8 @@ pub(crate) struct Hub {
     pub(crate) config: Config,
     pub(crate) protocol: Protocol,
     pub(crate) stats: Stats,
-    pub(crate) started: Instant,
+    pub(crate) clock: SystemClock,
+    started: Instant,
     conns: [Mutex<HashMap<Id, Arc<Conn>>>; SHARDS],
     per_ip: Mutex<HashMap<IpAddr, u32>>,
     mailboxes: Mutex<Vec<Mailbox>>,
@@ -153,6 +154,7 @@ impl Hub {
             config,
             protocol,
             stats: Stats::default(),
+            clock: SystemClock::new(),
             started: Instant::now(),
             conns: std::array::from_fn(|_| Mutex::default()),
             per_ip: Mutex::default(),
@@ -262,8 +264,10 @@ impl Hub {
             let mut mailboxes = self.mailboxes.lock();
             conn.begin_move(worker.index());
             let left = mailboxes[old as usize].alive;
-            let wakers =
-                [mailboxes[old as usize].put(Op::MoveOut(conn.clone())), mailboxes[worker.index() as usize].put(Op::MoveIn(conn.clone()))];
+            let wakers = [
+                mailboxes[old as usize].put(Op::MoveOut(conn.clone())),
+                mailboxes[worker.index() as usize].put(Op::MoveIn(conn.clone())),
+            ];
             if !left {
                 conn.finish_move();
             }
@@ -353,17 +357,21 @@ impl Hub {
             workers += 1;
             wakers.extend(mailbox.put(op()));
         }
-        for waker in wakers {
-            waker.wake();
-        }
-        // What this thread's own worker has to do, it does before the caller goes on: who emits to a room and then to a
-        // socket reaches that socket in this order.
+        wakers.into_iter().for_each(Waker::wake);
+        workers
+    }
+
+    /// Does what this thread's own worker has to do before the caller goes on: who emits to a room and then to a socket
+    /// reaches that socket in this order.
+    ///
+    /// Not a part of [`Self::post_all`]: adapters call that while they hold their own order still, and what is done here
+    /// may call them.
+    pub(crate) fn catch_up(&self) {
         if let Some(worker) = Worker::current(self)
             && worker.is_idle()
         {
             worker.drain();
         }
-        workers
     }
 
     /// Runs something on any worker: none in particular, but where handlers may run.
@@ -371,7 +379,8 @@ impl Hub {
         let waker = {
             let mut mailboxes = self.mailboxes.lock();
             let alive = mailboxes.get(preferred as usize).is_some_and(|mailbox| mailbox.alive);
-            let chosen = if alive { Some(preferred as usize) } else { mailboxes.iter().position(|mailbox| mailbox.alive) };
+            let chosen =
+                if alive { Some(preferred as usize) } else { mailboxes.iter().position(|mailbox| mailbox.alive) };
             chosen.and_then(|index| mailboxes[index].put(Op::Run(task)))
         };
         if let Some(waker) = waker {
@@ -379,6 +388,3 @@ impl Hub {
         }
     }
 }
-
-/// The adapter's way back to its node, which it must not keep alive.
-pub(crate) type HubCell = Arc<OnceLock<std::sync::Weak<Hub>>>;

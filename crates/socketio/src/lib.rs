@@ -4,7 +4,6 @@
 pub mod adapter;
 pub mod bare;
 mod client;
-mod clock;
 mod codec;
 mod config;
 mod connect;

@@ -38,7 +38,13 @@ impl LocalNode {
 }
 
 /// Sends to the sockets of this node: encoded once, one operation for each worker.
-pub(crate) fn deliver(hub: &Arc<Hub>, namespace: &Runtime, broadcast: &Broadcast, offset: Option<Offset>, acks: Option<AckRequest>) {
+pub(crate) fn deliver(
+    hub: &Arc<Hub>,
+    namespace: &Runtime,
+    broadcast: &Broadcast,
+    offset: Option<Offset>,
+    acks: Option<AckRequest>,
+) {
     hub.stats.broadcasts.one();
     let stamped;
     let payload = match offset.or_else(|| watermark(hub, namespace, broadcast)) {
@@ -66,12 +72,25 @@ pub(crate) fn deliver(hub: &Arc<Hub>, namespace: &Runtime, broadcast: &Broadcast
 /// to be where the client already is, or its session could not be recovered.
 fn watermark(hub: &Hub, namespace: &Runtime, broadcast: &Broadcast) -> Option<Offset> {
     let sessions = hub.namespaces()?.adapter.sessions()?;
-    broadcast.payload.ends_with_string().then(|| sessions.position(&namespace.name))
+    // Also the name of an event without arguments is such a string.
+    let ends_with_string =
+        broadcast.payload.json().strip_suffix(']').is_some_and(|json| json.trim_end().ends_with('"'));
+    ends_with_string.then(|| sessions.position(&namespace.name))
 }
 
-fn deliver_with_acks(hub: &Arc<Hub>, namespace: &Runtime, broadcast: &Broadcast, timeout: Duration, to: mpsc::UnboundedSender<AckEvent>) {
-    let request =
-        AckRequest { id: namespace.next_ack(), expires: Instant::now() + timeout, to, found: Arc::new(Tally::default()) };
+fn deliver_with_acks(
+    hub: &Arc<Hub>,
+    namespace: &Runtime,
+    broadcast: &Broadcast,
+    timeout: Duration,
+    to: mpsc::UnboundedSender<AckEvent>,
+) {
+    let request = AckRequest {
+        id: namespace.next_ack(),
+        expires: Instant::now() + timeout,
+        to,
+        found: Arc::new(Tally::default()),
+    };
     deliver(hub, namespace, broadcast, None, Some(request));
 }
 
@@ -126,7 +145,13 @@ impl Node for LocalNode {
         }
     }
 
-    fn deliver_with_acks(&self, namespace: &str, broadcast: &Broadcast, timeout: Duration, acks: mpsc::UnboundedSender<AckEvent>) {
+    fn deliver_with_acks(
+        &self,
+        namespace: &str,
+        broadcast: &Broadcast,
+        timeout: Duration,
+        acks: mpsc::UnboundedSender<AckEvent>,
+    ) {
         match self.find(namespace) {
             Some((hub, namespace)) => deliver_with_acks(&hub, &namespace, broadcast, timeout, acks),
             // Who asks counts the answers of all nodes.

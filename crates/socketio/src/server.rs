@@ -89,7 +89,10 @@ fn mount(hub: &Arc<Hub>, config: &mut web::ServiceConfig) {
     let path = hub.config.path.trim_end_matches('/');
     for path in [path.to_owned(), format!("{path}/")] {
         let hub = hub.clone();
-        config.service(web::resource(path).to(move |request: HttpRequest, payload: web::Payload| http::serve(hub.clone(), request, payload)));
+        config.service(
+            web::resource(path)
+                .to(move |request: HttpRequest, payload: web::Payload| http::serve(hub.clone(), request, payload)),
+        );
     }
 }
 
@@ -219,7 +222,7 @@ impl Builder {
 
     /// The server. Its adapter begins to work.
     pub fn build(self) -> SocketIo {
-        let adapter: Arc<dyn Adapter> = self.adapter.map_or_else(|| Arc::new(LocalAdapter::new()), Arc::from);
+        let adapter: Arc<dyn Adapter> = self.adapter.unwrap_or_else(|| Box::new(LocalAdapter::new())).into();
         let namespaces = Namespaces::new(adapter.clone(), self.namespaces);
         let hub = Hub::new(self.config, Protocol::SocketIo(namespaces));
         let node = Arc::new(LocalNode::default());

@@ -390,7 +390,9 @@ impl Inner {
         // Who asked may have stopped waiting.
         match acker {
             Some(Acker::One(to)) => drop(to.send(payload)),
-            Some(Acker::Broadcast { to, expires }) if Instant::now() <= expires => drop(to.send(AckEvent::Ack(payload))),
+            Some(Acker::Broadcast { to, expires }) if Instant::now() <= expires => {
+                drop(to.send(AckEvent::Ack(payload)))
+            }
             Some(Acker::Broadcast { .. }) | None => {}
         }
     }
@@ -472,7 +474,7 @@ impl Socket {
     /// # Errors
     /// The data has no form in JSON.
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EncodeError> {
-        self.emit_payload(Payload::event(event, data)?, false);
+        self.emit_payload(Payload::event(event, data)?);
         Ok(())
     }
 
@@ -481,11 +483,16 @@ impl Socket {
     /// # Errors
     /// The data has no form in JSON.
     pub fn emit_volatile<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EncodeError> {
-        self.emit_payload(Payload::event(event, data)?, true);
+        self.send_payload(Payload::event(event, data)?, true);
         Ok(())
     }
 
-    fn emit_payload(&self, payload: Payload, volatile: bool) {
+    /// Sends an event as it came by [`crate::handler::Args`], or was made.
+    pub fn emit_payload(&self, payload: Payload) {
+        self.send_payload(payload, false);
+    }
+
+    fn send_payload(&self, payload: Payload, volatile: bool) {
         let socket = &self.0;
         if socket.pid.is_some()
             && !volatile
@@ -493,6 +500,7 @@ impl Socket {
         {
             let target = Target { rooms: vec![Room::from(socket.id.as_str())], except: Vec::new() };
             namespaces.adapter.broadcast(&socket.namespace.name, Broadcast { payload, target, volatile });
+            socket.conn.hub.catch_up();
             return;
         }
         let frames = socket.namespace.event_frames(None, &payload);
@@ -541,7 +549,12 @@ impl Socket {
 
     /// All other sockets of the namespace.
     pub fn broadcast(&self) -> Emitter {
-        Emitter::new(self.0.conn.hub.clone(), self.0.namespace.clone()).except(self.0.id.as_str())
+        self.everyone().except(self.0.id.as_str())
+    }
+
+    /// All sockets of the namespace, this one included.
+    pub fn everyone(&self) -> Emitter {
+        Emitter::new(self.0.conn.hub.clone(), self.0.namespace.clone())
     }
 
     // --- rooms -------------------------------------------------------------------------------------
@@ -618,7 +631,6 @@ impl Socket {
     pub fn disconnect(&self, close: bool) {
         self.0.conn.hub.dispatch(&self.0.conn, Op::Disconnect { socket: self.0.clone(), close });
     }
-
 }
 
 impl fmt::Debug for Socket {

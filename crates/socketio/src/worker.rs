@@ -9,7 +9,7 @@ use std::{
     collections::{BinaryHeap, HashMap},
     future::Future as _,
     pin::pin,
-    rc::Rc,
+    rc::{Rc, Weak as RcWeak},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -31,7 +31,8 @@ use crate::{
     hub::Hub,
     id::Id,
     reason::DisconnectReason,
-    socket::{Acker, Inner, Phase, Released, Socket},
+    socket::{Acker, Inner, Phase, Released},
+    sync::Mutex,
 };
 
 /// Which of the process's workers.
@@ -52,14 +53,35 @@ pub(crate) struct AckRequest {
     pub(crate) id: u64,
     pub(crate) expires: Instant,
     pub(crate) to: mpsc::UnboundedSender<AckEvent>,
-    /// Sockets found by the workers so far, and the workers that have not yet looked.
     pub(crate) found: Arc<Tally>,
 }
 
 /// Adds up over the workers.
 #[derive(Default)]
-pub(crate) struct Tally {
-    pub(crate) state: crate::sync::Mutex<(usize, usize)>,
+pub(crate) struct Tally(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    sockets: usize,
+    /// Below zero while workers are done that have not been counted in yet.
+    workers_to_come: isize,
+}
+
+impl Tally {
+    /// As many workers will look.
+    pub(crate) fn expect(&self, workers: usize, to: &mpsc::UnboundedSender<AckEvent>) {
+        self.change(workers as isize, 0, to);
+    }
+
+    fn change(&self, workers: isize, sockets: usize, to: &mpsc::UnboundedSender<AckEvent>) {
+        let mut counts = self.0.lock();
+        counts.workers_to_come += workers;
+        counts.sockets += sockets;
+        if counts.workers_to_come == 0 {
+            // Who asked may have stopped waiting.
+            let _ = to.send(AckEvent::Clients(counts.sockets));
+        }
+    }
 }
 
 /// Batches of operations done in one go before other tasks get their turn.
@@ -68,20 +90,57 @@ const BATCHES_PER_TURN: usize = 8;
 /// What a worker is told to do.
 pub(crate) enum Op {
     Deliver(Arc<Delivery>),
-    Send { socket: Arc<Inner>, frames: Bytes, volatile: bool },
+    Send {
+        socket: Arc<Inner>,
+        frames: Bytes,
+        volatile: bool,
+    },
     /// A socket comes in. With frames, it is connected by them; without, it keeps what comes until it is released.
     /// The offset up to which the worker had delivered goes to `added`.
-    Add { socket: Arc<Inner>, connect: Option<Bytes>, added: Option<oneshot::Sender<Offset>> },
+    Add {
+        socket: Arc<Inner>,
+        connect: Option<Bytes>,
+        added: Option<oneshot::Sender<Offset>>,
+    },
     Release(Box<Released>),
     Remove(Arc<Inner>),
-    Join { socket: Arc<Inner>, rooms: Vec<Room> },
-    Leave { socket: Arc<Inner>, rooms: Vec<Room> },
-    Disconnect { socket: Arc<Inner>, close: bool },
-    JoinAll { namespace: usize, target: Arc<Target>, rooms: Arc<[Room]> },
-    LeaveAll { namespace: usize, target: Arc<Target>, rooms: Arc<[Room]> },
-    DisconnectAll { namespace: usize, target: Arc<Target>, close: bool },
-    Fetch { namespace: usize, target: Arc<Target>, to: mpsc::UnboundedSender<Vec<SocketInfo>> },
-    Supersede { namespace: usize, pid: Id, epoch: u64 },
+    Join {
+        socket: Arc<Inner>,
+        rooms: Vec<Room>,
+    },
+    Leave {
+        socket: Arc<Inner>,
+        rooms: Vec<Room>,
+    },
+    Disconnect {
+        socket: Arc<Inner>,
+        close: bool,
+    },
+    JoinAll {
+        namespace: usize,
+        target: Arc<Target>,
+        rooms: Arc<[Room]>,
+    },
+    LeaveAll {
+        namespace: usize,
+        target: Arc<Target>,
+        rooms: Arc<[Room]>,
+    },
+    DisconnectAll {
+        namespace: usize,
+        target: Arc<Target>,
+        close: bool,
+    },
+    Fetch {
+        namespace: usize,
+        target: Arc<Target>,
+        to: mpsc::UnboundedSender<Vec<SocketInfo>>,
+    },
+    Supersede {
+        namespace: usize,
+        pid: Id,
+        epoch: u64,
+    },
     MoveOut(Arc<Conn>),
     MoveIn(Arc<Conn>),
     Run(Box<dyn FnOnce() + Send>),
@@ -403,7 +462,9 @@ impl Worker {
             Op::Release(released) => self.release(*released),
             Op::Remove(socket) => self.with_table(socket.namespace.index, |table| table.remove(&socket)),
             Op::Join { socket, rooms } => self.with_table(socket.namespace.index, |table| table.join(&socket, &rooms)),
-            Op::Leave { socket, rooms } => self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms)),
+            Op::Leave { socket, rooms } => {
+                self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms))
+            }
             Op::Disconnect { socket, close } => self.disconnect(&socket, close),
             Op::JoinAll { namespace, target, rooms } => self.with_table(namespace, |table| {
                 for socket in table.selected(&target) {
@@ -427,7 +488,9 @@ impl Worker {
                 let _ = to.send(infos);
             }
             Op::Supersede { namespace, pid, epoch } => {
-                let found = self.with_table(namespace, |table| table.by_pid.get(&pid).map(|&slot| table.sockets[slot as usize].socket.clone()));
+                let found = self.with_table(namespace, |table| {
+                    table.by_pid.get(&pid).map(|&slot| table.sockets[slot as usize].socket.clone())
+                });
                 if let Some(socket) = found.filter(|socket| socket.epoch() < epoch) {
                     socket.supersede();
                 }
@@ -463,7 +526,8 @@ impl Worker {
                         return;
                     }
                     found += 1;
-                    socket.expect_ack(request.id, Acker::Broadcast { to: request.to.clone(), expires: request.expires });
+                    socket
+                        .expect_ack(request.id, Acker::Broadcast { to: request.to.clone(), expires: request.expires });
                 }
                 match self.push(socket, delivery.frames.clone(), delivery.volatile, delivery.offset) {
                     Pushed::Queued => queued += 1,
@@ -477,12 +541,7 @@ impl Worker {
             socket.conn.close(DisconnectReason::SlowConsumer);
         }
         if let Some(request) = &delivery.acks {
-            let mut tally = request.found.state.lock();
-            tally.0 += found;
-            tally.1 -= 1;
-            if tally.1 == 0 {
-                let _ = request.to.send(AckEvent::Clients(tally.0));
-            }
+            request.found.change(-1, found, &request.to);
         }
     }
 
@@ -614,7 +673,7 @@ impl Worker {
 }
 
 /// The worker's task: empties the mailbox, keeps the time.
-async fn run(worker: Weak<Worker>) {
+async fn run(worker: RcWeak<Worker>) {
     let mut sleep = pin!(tokio::time::sleep(Duration::from_hours(24)));
     std::future::poll_fn(move |cx: &mut Context<'_>| {
         let Some(worker) = worker.upgrade() else { return Poll::Ready(()) };

@@ -2,7 +2,6 @@
 //!
 //! Sources: the protocol text at https://socket.io/docs/v4/socket-io-protocol/, and where it is silent what
 //! `socket.io-parser` 4.2 does; docs/adr/0022 for what was weighed.
-#![cfg_attr(not(test), expect(dead_code, unused_imports, reason = "its users are still to come"))]
 
 mod de;
 mod error;

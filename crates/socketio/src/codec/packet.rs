@@ -199,6 +199,7 @@ impl Decoder {
     }
 
     /// Whether attachments are awaited.
+    #[cfg(test)]
     pub(crate) fn is_waiting(&self) -> bool {
         self.partial.is_some()
     }

@@ -137,6 +137,33 @@ impl Payload {
         Self { json: json.into(), attachments: self.attachments.clone() }
     }
 
+    /// The same event under another name.
+    ///
+    /// # Errors
+    /// The name is reserved.
+    pub fn renamed(&self, name: &str) -> Result<Self, EncodeError> {
+        if RESERVED_NAMES.contains(&name) {
+            return Err(EncodeError::ReservedName(name.to_owned()));
+        }
+        let name = serde_json::to_string(name).map_err(EncodeError::Value)?;
+        let rest = self.after_name();
+        let comma = if rest.is_empty() { "" } else { "," };
+        Ok(Self { json: format!("[{name}{comma}{rest}]").into(), attachments: self.attachments.clone() })
+    }
+
+    /// The arguments of this event alone, as an acknowledgement has them.
+    pub fn without_name(&self) -> Self {
+        Self { json: format!("[{}]", self.after_name()).into(), attachments: self.attachments.clone() }
+    }
+
+    /// The text of all elements but the first.
+    fn after_name(&self) -> &str {
+        let Some(name) = json::first_element(&self.json) else { return "" };
+        let start = name.as_ptr().addr() - self.json.as_ptr().addr() + name.len();
+        let rest = json::trim(&self.json[start..self.json.len() - 1]);
+        json::trim(rest.strip_prefix(',').unwrap_or_default())
+    }
+
     /// Whether the last argument of this event, beyond its name, is a string.
     pub fn ends_with_string(&self) -> bool {
         let Some(name) = json::first_element(&self.json) else { return false };

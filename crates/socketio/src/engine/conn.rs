@@ -105,7 +105,13 @@ pub(crate) enum Polled {
 }
 
 impl Conn {
-    pub(crate) fn new(hub: Arc<Hub>, transport: Transport, home: WorkerIndex, head: Head, ip: Option<IpAddr>) -> Arc<Self> {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        transport: Transport,
+        home: WorkerIndex,
+        head: Head,
+        ip: Option<IpAddr>,
+    ) -> Arc<Self> {
         let deadline = Instant::now() + hub.config.ping_interval;
         Arc::new(Self {
             id: Id::random(),

@@ -30,7 +30,11 @@ impl Cors {
 
     /// Pages of these origins alone, such as `https://example.org`.
     pub fn origins<S: Into<String>>(origins: impl IntoIterator<Item = S>) -> Self {
-        Self { origins: Origins::List(origins.into_iter().map(Into::into).collect()), credentials: false, max_age_secs: None }
+        Self {
+            origins: Origins::List(origins.into_iter().map(Into::into).collect()),
+            credentials: false,
+            max_age_secs: None,
+        }
     }
 
     /// Lets those pages send cookies. With [`Self::any`], the origin that asks is named instead of `*`.
@@ -53,7 +57,9 @@ impl Cors {
         let allowed = match &self.origins {
             Origins::Any if !self.credentials => Some(HeaderValue::from_static("*")),
             Origins::Any => origin.cloned(),
-            Origins::List(list) => origin.filter(|origin| list.iter().any(|known| known.as_bytes() == origin.as_bytes())).cloned(),
+            Origins::List(list) => {
+                origin.filter(|origin| list.iter().any(|known| known.as_bytes() == origin.as_bytes())).cloned()
+            }
         };
         if !matches!(self.origins, Origins::Any) || self.credentials {
             headers.append(header::VARY, HeaderValue::from_static("Origin"));

@@ -21,7 +21,7 @@ use super::{
     query,
     websocket::WebSocket,
 };
-use crate::{hub::Hub, id::Id, reason::DisconnectReason};
+use crate::{adapter::Clock as _, hub::Hub, id::Id, reason::DisconnectReason};
 
 /// Why a request is refused: `{"code":…,"message":…}`.
 #[derive(Clone, Debug)]
@@ -131,7 +131,8 @@ pub(crate) async fn serve(hub: Arc<Hub>, request: HttpRequest, payload: web::Pay
 
 async fn route(hub: &Arc<Hub>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refused> {
     let asked = Query::of(&request);
-    let transport = asked.transport.filter(|transport| hub.config.serves(*transport)).ok_or_else(Refused::unknown_transport)?;
+    let transport =
+        asked.transport.filter(|transport| hub.config.serves(*transport)).ok_or_else(Refused::unknown_transport)?;
     match asked.sid {
         None => {
             if request.method() != Method::GET {
@@ -158,7 +159,12 @@ async fn route(hub: &Arc<Hub>, request: HttpRequest, payload: web::Payload) -> R
     }
 }
 
-async fn handshake(hub: &Arc<Hub>, request: HttpRequest, payload: web::Payload, transport: Transport) -> Result<HttpResponse, Refused> {
+async fn handshake(
+    hub: &Arc<Hub>,
+    request: HttpRequest,
+    payload: web::Payload,
+    transport: Transport,
+) -> Result<HttpResponse, Refused> {
     if transport == Transport::WebSocket && actix_http::ws::verify_handshake(request.head()).is_err() {
         return Err(Refused::bad_request());
     }
@@ -178,7 +184,7 @@ async fn handshake(hub: &Arc<Hub>, request: HttpRequest, payload: web::Payload, 
         let message = "Too many connections".to_owned();
         return Err(Refused { status: StatusCode::TOO_MANY_REQUESTS, code: 4, message });
     }
-    let head = Head::of(&request, crate::clock::unix_ms());
+    let head = Head::of(&request, hub.clock.unix_ms());
     let worker = hub.worker();
     let conn = Conn::new(hub.clone(), transport, worker.index(), head, ip);
     hub.remember(&conn);
@@ -186,13 +192,11 @@ async fn handshake(hub: &Arc<Hub>, request: HttpRequest, payload: web::Payload, 
     let response = match transport {
         Transport::Polling => text(open),
         Transport::WebSocket => {
-            let mut response = actix_http::ws::handshake_response(request.head());
             conn.push(frame::text(b'0', &open[1..]), false, worker.index());
-            response.message_body(WebSocket::open(conn.clone(), payload.into_inner())).map_into_boxed_body().into()
+            switch_protocols(&request, WebSocket::open(conn.clone(), payload.into_inner()))?
         }
     };
     worker.watch(&conn);
-    hub.opened(&conn);
     Ok(response)
 }
 
@@ -212,16 +216,24 @@ fn open_packet(hub: &Hub, conn: &Conn, transport: Transport) -> String {
 }
 
 fn text(body: String) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; charset=UTF-8").insert_header((header::CACHE_CONTROL, "no-store")).body(body)
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=UTF-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(body)
 }
 
 fn upgrade(conn: &Arc<Conn>, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refused> {
     if actix_http::ws::verify_handshake(request.head()).is_err() || !conn.begin_upgrade() {
         return Err(Refused::bad_request());
     }
-    let mut response = actix_http::ws::handshake_response(request.head());
-    let socket = WebSocket::probing(conn.clone(), payload.into_inner());
-    Ok(response.message_body(socket).map_into_boxed_body().into())
+    switch_protocols(request, WebSocket::probing(conn.clone(), payload.into_inner()))
+}
+
+/// The answer to a WebSocket handshake that has been verified.
+fn switch_protocols(request: &HttpRequest, socket: WebSocket) -> Result<HttpResponse, Refused> {
+    let response =
+        actix_http::ws::handshake_response(request.head()).message_body(socket).map_err(|_| Refused::bad_request())?;
+    Ok(response.map_into_boxed_body().into())
 }
 
 async fn poll(conn: &Arc<Conn>) -> Result<HttpResponse, Refused> {
@@ -248,7 +260,8 @@ async fn post(conn: &Arc<Conn>, request: &HttpRequest, payload: web::Payload) ->
         return Err(Refused::bad_request());
     };
     let max = conn.hub.config.max_payload;
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > max) {
         return Err(oversized(conn));
     }

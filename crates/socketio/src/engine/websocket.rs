@@ -79,7 +79,16 @@ impl WebSocket {
     }
 
     fn new(conn: Arc<Conn>, payload: Payload, phase: Phase) -> Self {
-        Self { conn, payload, phase, partial: None, fragments: None, control: VecDeque::new(), upgrade_by: None, read_closed: false }
+        Self {
+            conn,
+            payload,
+            phase,
+            partial: None,
+            fragments: None,
+            control: VecDeque::new(),
+            upgrade_by: None,
+            read_closed: false,
+        }
     }
 
     /// Reads what has come.
@@ -144,7 +153,11 @@ impl WebSocket {
             OpCode::Ping if fin => self.control.push_back(frame::pong(&data)),
             OpCode::Pong if fin => {}
             OpCode::Close => {
-                let answer = if data.len() >= 2 { frame::close(u16::from_be_bytes([data[0], data[1]]), "") } else { frame::close(1000, "") };
+                let answer = if data.len() >= 2 {
+                    frame::close(u16::from_be_bytes([data[0], data[1]]), "")
+                } else {
+                    frame::close(1000, "")
+                };
                 self.control.push_back(answer);
                 self.end(DisconnectReason::TransportClose);
             }
