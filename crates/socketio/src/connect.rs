@@ -202,7 +202,7 @@ impl Joining {
             tracing::debug!(%error, "session not kept yet");
         }
         self.release(socket, connect_frame(socket, lost.as_ref()), Vec::new(), Offset::ZERO);
-        self.catch_up(sessions, socket, &rooms);
+        catch_up(sessions, socket, &rooms);
         self.connected(socket);
         Ok(())
     }
@@ -244,7 +244,7 @@ impl Joining {
                     .map(|(offset, payload)| namespace.event_frames(None, &payload.with_offset(*offset)))
                     .collect();
                 self.release(&socket, connect_frame(&socket, None), frames, missed.up_to);
-                self.catch_up(sessions, &socket, &kept);
+                catch_up(sessions, &socket, &kept);
                 self.connected(&socket);
                 Ok(())
             }
@@ -264,14 +264,14 @@ impl Joining {
         let released = Box::new(Released { socket: socket.clone(), connect, missed, up_to });
         self.conn.hub.dispatch(&self.conn, Op::Release(released));
     }
+}
 
-    /// The session was written with these rooms; it is written anew if the socket's are others by now.
-    fn catch_up(&self, sessions: &dyn Sessions, socket: &Arc<Inner>, written: &[crate::Room]) {
-        let rooms = socket.all_rooms();
-        let same = rooms.len() == written.len() && rooms.iter().all(|room| written.contains(room));
-        if !same && let Some(session) = socket.session(Offset::ZERO) {
-            sessions.update(&socket.namespace.name, session);
-        }
+/// The session was written with these rooms; it is written anew if the socket's are others by now.
+fn catch_up(sessions: &dyn Sessions, socket: &Arc<Inner>, written: &[crate::Room]) {
+    let rooms = socket.all_rooms();
+    let same = rooms.len() == written.len() && rooms.iter().all(|room| written.contains(room));
+    if !same && let Some(session) = socket.session(Offset::ZERO) {
+        sessions.update(&socket.namespace.name, session);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Calls the handlers.
 
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Waker};
 
 use futures::{FutureExt as _, future::LocalBoxFuture};
 
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) fn run(mut future: LocalBoxFuture<'static, ()>) {
     // Whatever it waits for wakes nobody yet; the task polls it once more, with a waker of its own.
     let mut nobody = TaskContext::from_waker(Waker::noop());
-    if let Poll::Pending = future.poll_unpin(&mut nobody) {
+    if future.poll_unpin(&mut nobody).is_pending() {
         actix_rt::spawn(future);
     }
 }

@@ -55,6 +55,7 @@ pub(crate) struct Inner {
     shared: Mutex<Shared>,
 }
 
+#[expect(clippy::box_collection, reason = "a pointer each while idle, and thousands of sockets are")]
 struct Shared {
     rooms: Vec<Room>,
     user: Option<Box<str>>,
@@ -391,7 +392,7 @@ impl Inner {
         match acker {
             Some(Acker::One(to)) => drop(to.send(payload)),
             Some(Acker::Broadcast { to, expires }) if Instant::now() <= expires => {
-                drop(to.send(AckEvent::Ack(payload)))
+                drop(to.send(AckEvent::Ack(payload)));
             }
             Some(Acker::Broadcast { .. }) | None => {}
         }

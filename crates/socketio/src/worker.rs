@@ -399,7 +399,12 @@ impl Worker {
             waker: RefCell::default(),
             spare: RefCell::default(),
         });
-        WORKERS.with(|workers| workers.borrow_mut().push(worker.clone()));
+        WORKERS.with(|workers| {
+            let mut workers = workers.borrow_mut();
+            // Those of servers that are gone.
+            workers.retain(|worker| worker.hub.strong_count() > 0);
+            workers.push(worker.clone());
+        });
         actix_rt::spawn(run(Rc::downgrade(&worker)));
         worker
     }
@@ -463,7 +468,7 @@ impl Worker {
             Op::Remove(socket) => self.with_table(socket.namespace.index, |table| table.remove(&socket)),
             Op::Join { socket, rooms } => self.with_table(socket.namespace.index, |table| table.join(&socket, &rooms)),
             Op::Leave { socket, rooms } => {
-                self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms))
+                self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms));
             }
             Op::Disconnect { socket, close } => self.disconnect(&socket, close),
             Op::JoinAll { namespace, target, rooms } => self.with_table(namespace, |table| {

@@ -68,7 +68,7 @@ struct Io {
     ping_sent: bool,
     deadline: Instant,
     /// While the connection changes workers: what the new one sent before the old one was done. See [`Conn::push`].
-    handoff: Option<Box<Vec<Bytes>>>,
+    handoff: Option<Vec<Bytes>>,
 }
 
 /// What became of a message for a connection.
@@ -185,14 +185,14 @@ impl Conn {
     /// Gives the connection to another worker. To be called while the order of operations is held still.
     pub(crate) fn begin_move(&self, to: WorkerIndex) {
         let mut io = self.io.lock();
-        io.handoff = Some(Box::default());
+        io.handoff = Some(Vec::new());
         self.home.store(to, Ordering::Release);
     }
 
     /// The old worker has sent all it had.
     pub(crate) fn finish_move(&self) {
         let mut io = self.io.lock();
-        for frames in io.handoff.take().into_iter().flat_map(|waiting| *waiting) {
+        for frames in io.handoff.take().into_iter().flatten() {
             io.enqueue(frames);
         }
         io.wake();
