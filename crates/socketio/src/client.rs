@@ -11,7 +11,10 @@ use crate::{
     bare,
     codec::{Body, DecodeError, DecodeLimits, Decoder, Packet},
     connect,
-    engine::{conn::Conn, frame},
+    engine::{
+        conn::{Conn, Pushed},
+        frame,
+    },
     events,
     hub::Protocol,
     reason::DisconnectReason,
@@ -100,9 +103,13 @@ impl Client {
     fn on_packet(conn: &Arc<Conn>, packet: Packet) {
         let socket = {
             let mut client = conn.client.lock();
-            let found = client.sockets.iter().find(|socket| *socket.namespace.name == *packet.namespace).cloned();
+            // The last one: an earlier one has ended and is about to go.
+            let found = client.sockets.iter().rfind(|socket| *socket.namespace.name == *packet.namespace).cloned();
             match (&packet.body, &found) {
-                (Body::Connect(_), None) if !client.connecting.contains(&packet.namespace) => {
+                (Body::Connect(_), found)
+                    if found.as_ref().is_none_or(|socket| socket.phase() == Phase::Closed)
+                        && !client.connecting.contains(&packet.namespace) =>
+                {
                     client.connecting.push(packet.namespace.clone());
                 }
                 (Body::Event { .. } | Body::Ack { .. } | Body::Disconnect, Some(_)) => {}
@@ -138,7 +145,9 @@ impl Client {
 
     /// Sends a packet that belongs to no socket.
     pub(crate) fn send(conn: &Arc<Conn>, packet: &str) {
-        conn.push(frame::text(b'4', packet), false, conn.home());
+        if conn.push(frame::text(b'4', packet), false) == Pushed::Overflow {
+            conn.close(DisconnectReason::SlowConsumer);
+        }
     }
 
     /// The connection has ended, and all its sockets with it.
@@ -146,7 +155,8 @@ impl Client {
         let sockets = {
             let mut client = conn.client.lock();
             client.closed = true;
-            std::mem::take(&mut client.sockets)
+            // Each stays until it has ended: who moves the connection has to know of them.
+            client.sockets.clone()
         };
         for socket in sockets {
             socket.finish(reason);

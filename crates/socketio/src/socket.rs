@@ -324,9 +324,10 @@ impl Inner {
         if before == Phase::Closed as u8 {
             return;
         }
-        self.conn.client.lock().remove(self);
         let hub = &self.conn.hub;
         hub.dispatch(&self.conn, Op::Remove(self.clone()));
+        // Only now: who moves the connection to another worker meanwhile takes the socket out of the tables.
+        self.conn.client.lock().remove(self);
         // Whoever waits for an acknowledgement learns that none will come.
         let (acks, held) = {
             let mut shared = self.shared.lock();

@@ -141,14 +141,21 @@ pub(crate) enum Op {
         pid: Id,
         epoch: u64,
     },
-    MoveOut(Arc<Conn>),
-    MoveIn(Arc<Conn>),
+    /// The connection's WebSocket is at another worker.
+    MoveOut {
+        conn: Arc<Conn>,
+        to: WorkerIndex,
+    },
+    MoveIn {
+        conn: Arc<Conn>,
+        residents: Vec<Resident>,
+    },
     Run(Box<dyn FnOnce() + Send>),
 }
 
 /// The sockets of one namespace that this worker holds, and their rooms.
 struct Table {
-    sockets: Slab<Entry>,
+    sockets: Slab<Resident>,
     /// Slots by the socket's address: while a session changes connections, two sockets have one id.
     slots: HashMap<usize, u32, RandomState>,
     by_id: HashMap<Id, u32, RandomState>,
@@ -161,8 +168,8 @@ struct Table {
     position: Offset,
 }
 
-/// A socket and the rooms this table has it in, which may be a step behind what the socket itself knows.
-struct Entry {
+/// A socket and the rooms a table has it in, which may be a step behind what the socket itself knows.
+pub(crate) struct Resident {
     socket: Arc<Inner>,
     rooms: Vec<Room>,
 }
@@ -185,12 +192,9 @@ impl Table {
         }
     }
 
-    /// Puts the socket in, with the rooms it is in now. One that came along when its connection moved is there already.
-    fn insert(&mut self, socket: &Arc<Inner>) {
-        if self.slots.contains_key(&address(socket)) {
-            return;
-        }
-        let slot = self.sockets.insert(Entry { socket: socket.clone(), rooms: Vec::new() }) as u32;
+    /// Puts the socket in, with these rooms.
+    fn insert(&mut self, socket: &Arc<Inner>, rooms: &[Room]) {
+        let slot = self.sockets.insert(Resident { socket: socket.clone(), rooms: Vec::new() }) as u32;
         self.slots.insert(address(socket), slot);
         self.by_id.insert(socket.id, slot);
         if let Some(pid) = socket.pid {
@@ -199,11 +203,12 @@ impl Table {
         if self.met.len() <= slot as usize {
             self.met.resize(slot as usize + 1, 0);
         }
-        self.join(socket, &socket.rooms());
+        self.join(socket, rooms);
     }
 
-    fn remove(&mut self, socket: &Arc<Inner>) {
-        let Some(slot) = self.slots.remove(&address(socket)) else { return };
+    /// Takes the socket out; none if it is not in.
+    fn remove(&mut self, socket: &Arc<Inner>) -> Option<Resident> {
+        let slot = self.slots.remove(&address(socket))?;
         if self.by_id.get(&socket.id) == Some(&slot) {
             self.by_id.remove(&socket.id);
         }
@@ -212,9 +217,11 @@ impl Table {
         {
             self.by_pid.remove(&pid);
         }
-        for room in self.sockets.remove(slot as usize).rooms {
-            self.remove_member(slot, &room);
+        let resident = self.sockets.remove(slot as usize);
+        for room in &resident.rooms {
+            self.remove_member(slot, room);
         }
+        Some(resident)
     }
 
     fn join(&mut self, socket: &Arc<Inner>, rooms: &[Room]) {
@@ -363,6 +370,17 @@ pub(crate) struct Worker {
     timers: RefCell<BinaryHeap<Reverse<Timer>>>,
     waker: RefCell<Option<Waker>>,
     spare: RefCell<Vec<Op>>,
+    /// Connections that are to be given to other workers.
+    leaving: RefCell<Vec<(Arc<Conn>, WorkerIndex)>>,
+}
+
+/// Operations are being done, as long as this is there.
+struct Busy<'a>(&'a Cell<bool>);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 impl Drop for Worker {
@@ -398,6 +416,7 @@ impl Worker {
             timers: RefCell::default(),
             waker: RefCell::default(),
             spare: RefCell::default(),
+            leaving: RefCell::default(),
         });
         WORKERS.with(|workers| {
             let mut workers = workers.borrow_mut();
@@ -423,6 +442,7 @@ impl Worker {
         if !self.pending.load(Ordering::Acquire) || self.busy.replace(true) {
             return;
         }
+        let _busy = Busy(&self.busy);
         if let Some(hub) = self.hub.upgrade() {
             let mut ops = self.spare.take();
             // What is posted faster than it can be done must not keep the sockets from sending.
@@ -434,19 +454,32 @@ impl Worker {
                 for op in ops.drain(..) {
                     self.apply(&hub, op);
                 }
+                // If more lies in the mailbox by now, after that.
+                let mut leaving = self.leaving.borrow_mut();
+                if !leaving.is_empty() {
+                    hub.hand_over(self.index, &mut leaving, |conn| self.take_out(conn));
+                }
             }
             self.spare.replace(ops);
         }
-        self.busy.set(false);
+    }
+
+    /// The sockets of a connection, which leave the tables.
+    fn take_out(&self, conn: &Conn) -> Vec<Resident> {
+        let client = conn.client.lock();
+        let sockets = client.sockets().iter();
+        sockets.filter_map(|socket| self.with_table(socket.namespace.index, |table| table.remove(socket))).collect()
     }
 
     /// Does one operation now. The mailbox has been drained.
     pub(crate) fn apply_now(&self, op: Op) {
         self.busy.set(true);
-        if let Some(hub) = self.hub.upgrade() {
-            self.apply(&hub, op);
+        {
+            let _busy = Busy(&self.busy);
+            if let Some(hub) = self.hub.upgrade() {
+                self.apply(&hub, op);
+            }
         }
-        self.busy.set(false);
         // What the operation itself asked for.
         self.drain();
     }
@@ -465,7 +498,7 @@ impl Worker {
             Op::Send { socket, frames, volatile } => self.send(&socket, frames, volatile, None),
             Op::Add { socket, connect, added } => self.add(&socket, connect, added),
             Op::Release(released) => self.release(*released),
-            Op::Remove(socket) => self.with_table(socket.namespace.index, |table| table.remove(&socket)),
+            Op::Remove(socket) => drop(self.with_table(socket.namespace.index, |table| table.remove(&socket))),
             Op::Join { socket, rooms } => self.with_table(socket.namespace.index, |table| table.join(&socket, &rooms)),
             Op::Leave { socket, rooms } => {
                 self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms));
@@ -500,18 +533,15 @@ impl Worker {
                     socket.supersede();
                 }
             }
-            Op::MoveOut(conn) => {
-                for socket in conn.client.lock().sockets() {
-                    self.with_table(socket.namespace.index, |table| table.remove(socket));
-                }
-                conn.finish_move();
-            }
-            Op::MoveIn(conn) => {
-                for socket in conn.client.lock().sockets() {
+            Op::MoveOut { conn, to } => self.leaving.borrow_mut().push((conn, to)),
+            Op::MoveIn { conn, residents } => {
+                for Resident { socket, rooms } in residents {
+                    // The end of one that has ended meanwhile may have gone by already.
                     if socket.phase() != Phase::Closed {
-                        self.with_table(socket.namespace.index, |table| table.insert(socket));
+                        self.with_table(socket.namespace.index, |table| table.insert(&socket, &rooms));
                     }
                 }
+                self.watch(&conn);
             }
             Op::Run(task) => task(),
         }
@@ -552,7 +582,7 @@ impl Worker {
 
     fn push(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) -> Pushed {
         match socket.phase() {
-            Phase::Live => socket.conn.push(frames, volatile, self.index),
+            Phase::Live => socket.conn.push(frames, volatile),
             Phase::Buffering => {
                 socket.hold(offset, frames);
                 Pushed::Queued
@@ -577,7 +607,7 @@ impl Worker {
             socket.begin_holding();
         }
         let position = self.with_table(socket.namespace.index, |table| {
-            table.insert(socket);
+            table.insert(socket, &socket.rooms());
             table.position
         });
         if let Some(frames) = connect

@@ -192,7 +192,7 @@ async fn handshake(
     let response = match transport {
         Transport::Polling => text(open),
         Transport::WebSocket => {
-            conn.push(frame::text(b'0', &open[1..]), false, worker.index());
+            conn.push(frame::text(b'0', &open[1..]), false);
             switch_protocols(&request, WebSocket::open(conn.clone(), payload.into_inner()))?
         }
     };

@@ -99,7 +99,7 @@ async fn nothing_is_lost_doubled_or_reordered_while_hundreds_of_clients_move() {
                 let target = if let Some(room) = room { everyone.to(room) } else { everyone };
                 target.emit(name, &count.load(Ordering::Relaxed)).unwrap();
                 count.fetch_add(1, Ordering::Relaxed);
-                std::thread::sleep(std::time::Duration::from_micros(300));
+                std::thread::sleep(std::time::Duration::from_millis(1));
             }
         })
     };
@@ -115,7 +115,7 @@ async fn nothing_is_lost_doubled_or_reordered_while_hundreds_of_clients_move() {
                 for sid in targets {
                     io.of("/").unwrap().to(sid).emit("direct", &round).unwrap();
                 }
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                std::thread::sleep(std::time::Duration::from_millis(30));
             }
         })
     };
