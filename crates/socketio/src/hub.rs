@@ -317,6 +317,13 @@ impl Hub {
         };
         // Only now that the lock is free: what an operation holds may end connections when it is dropped.
         drop(left);
+        // Nobody would serve them any more, or keep their time.
+        for conn in self.connections() {
+            if conn.home() == index {
+                conn.close(DisconnectReason::ServerShuttingDown);
+                self.polled(&conn);
+            }
+        }
     }
 
     /// Takes what lies in a worker's mailbox, giving an empty vector for it.

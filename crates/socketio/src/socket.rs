@@ -22,8 +22,8 @@ use crate::{
     emitter::Emitter,
     engine::{Head, Transport, conn::Conn},
     id::Id,
-    limits::Budget,
     namespace::Runtime,
+    node,
     reason::DisconnectReason,
     recovery::{NotRecovered, Session, Sessions},
     sync::Mutex,
@@ -60,12 +60,13 @@ struct Shared {
     rooms: Vec<Room>,
     user: Option<Box<str>>,
     data: Value,
-    budget: Budget,
     /// Little used; a pointer each while idle.
     acks: Option<Box<HashMap<u64, Acker>>>,
     extensions: Option<Box<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
     held: Option<Box<Held>>,
     recovery: Recovery,
+    /// Where its session starts from.
+    start: Offset,
 }
 
 /// Messages with the offset at which they stand.
@@ -117,11 +118,11 @@ impl Inner {
                 rooms: Vec::new(),
                 user: None,
                 data: Value::Null,
-                budget: Budget::full(),
                 acks: None,
                 extensions: None,
                 held: None,
                 recovery: Recovery::New,
+                start: Offset::ZERO,
             }),
         })
     }
@@ -135,6 +136,7 @@ impl Inner {
         shared.extensions = old.extensions.take();
         shared.recovery = Recovery::Recovered;
         shared.data = session.data;
+        shared.start = session.start;
         // Rooms that a middleware has chosen for this connection are joined too.
         shared.rooms.clone_from(&old.rooms);
         for room in session.rooms {
@@ -242,6 +244,11 @@ impl Inner {
                 if **room == *self.id.as_str() || shared.rooms.contains(room) {
                     continue;
                 }
+                if room.len() > limits.room_bytes {
+                    self.conn.hub.stats.room_limits.one();
+                    tracing::debug!(socket = %self.id, bytes = room.len(), "room refused: its name is too long");
+                    continue;
+                }
                 if shared.rooms.len() >= limits.rooms_per_socket {
                     self.conn.hub.stats.room_limits.one();
                     tracing::debug!(socket = %self.id, most = limits.rooms_per_socket, "room refused: the socket is in as many as allowed");
@@ -281,7 +288,12 @@ impl Inner {
         self.conn.hub.namespaces()?.adapter.sessions()
     }
 
-    pub(crate) fn session(&self, start: Offset) -> Option<Session> {
+    /// Its session starts from here.
+    pub(crate) fn starts_from(&self, start: Offset) {
+        self.shared.lock().start = start;
+    }
+
+    pub(crate) fn session(&self) -> Option<Session> {
         let pid = self.pid?;
         let shared = self.shared.lock();
         let mut rooms = vec![Room::from(self.id.as_str())];
@@ -292,7 +304,7 @@ impl Inner {
             rooms,
             data: if shared.data.is_null() { Value::Object(serde_json::Map::new()) } else { shared.data.clone() },
             user: shared.user.as_deref().map(str::to_owned),
-            start,
+            start: shared.start,
             epoch: self.epoch(),
         })
     }
@@ -301,7 +313,7 @@ impl Inner {
     pub(crate) fn session_changed(&self) {
         if self.phase() == Phase::Live
             && let Some(sessions) = self.sessions()
-            && let Some(session) = self.session(Offset::ZERO)
+            && let Some(session) = self.session()
         {
             sessions.update(&self.namespace.name, session);
         }
@@ -397,13 +409,6 @@ impl Inner {
             }
             Some(Acker::Broadcast { .. }) | None => {}
         }
-    }
-
-    /// Counts an event in; false if the socket has sent more than allowed.
-    pub(crate) fn within_rate(&self) -> bool {
-        let hub = &self.conn.hub;
-        let Some(rate) = hub.config.limits.events_per_second else { return true };
-        self.shared.lock().budget.take(rate, hub.uptime_ms())
     }
 
     pub(crate) fn info(&self) -> SocketInfo {
@@ -502,6 +507,13 @@ impl Socket {
         {
             let target = Target { rooms: vec![Room::from(socket.id.as_str())], except: Vec::new() };
             namespaces.adapter.broadcast(&socket.namespace.name, Broadcast { payload, target, volatile });
+            socket.conn.hub.catch_up();
+            return;
+        }
+        if socket.pid.is_some() && node::is_taken_for_offset(&payload) {
+            let target = Target { rooms: vec![Room::from(socket.id.as_str())], except: Vec::new() };
+            let broadcast = Broadcast { payload, target, volatile };
+            node::deliver(&socket.conn.hub, &socket.namespace, &broadcast, None, None);
             socket.conn.hub.catch_up();
             return;
         }

@@ -45,6 +45,9 @@ pub(crate) struct Delivery {
     pub(crate) target: Target,
     pub(crate) volatile: bool,
     pub(crate) offset: Option<Offset>,
+    /// For a socket that recovers: it is no news once what it missed has been sent up to here. One that is not stored has
+    /// none, or one right after the stored event that went before it.
+    pub(crate) stands_at: Option<Offset>,
     pub(crate) acks: Option<AckRequest>,
 }
 
@@ -323,6 +326,17 @@ impl Table {
     }
 }
 
+fn push(socket: &Arc<Inner>, frames: Bytes, volatile: bool, stands_at: Option<Offset>) -> Pushed {
+    match socket.phase() {
+        Phase::Live => socket.conn.push(frames, volatile),
+        Phase::Buffering => {
+            socket.hold(stands_at, frames);
+            Pushed::Queued
+        }
+        Phase::Pending | Phase::Closed => Pushed::Gone,
+    }
+}
+
 struct Timer {
     at: Instant,
     conn: Weak<Conn>,
@@ -541,7 +555,7 @@ impl Worker {
                         self.with_table(socket.namespace.index, |table| table.insert(&socket, &rooms));
                     }
                 }
-                self.watch(&conn);
+                self.watch_heartbeat(&conn);
             }
             Op::Run(task) => task(),
         }
@@ -564,7 +578,7 @@ impl Worker {
                     socket
                         .expect_ack(request.id, Acker::Broadcast { to: request.to.clone(), expires: request.expires });
                 }
-                match self.push(socket, delivery.frames.clone(), delivery.volatile, delivery.offset) {
+                match push(socket, delivery.frames.clone(), delivery.volatile, delivery.stands_at) {
                     Pushed::Queued => queued += 1,
                     Pushed::Overflow => overflown.push(socket.clone()),
                     Pushed::Dropped | Pushed::Gone => {}
@@ -580,19 +594,8 @@ impl Worker {
         }
     }
 
-    fn push(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) -> Pushed {
-        match socket.phase() {
-            Phase::Live => socket.conn.push(frames, volatile),
-            Phase::Buffering => {
-                socket.hold(offset, frames);
-                Pushed::Queued
-            }
-            Phase::Pending | Phase::Closed => Pushed::Gone,
-        }
-    }
-
     fn send(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) {
-        match self.push(socket, frames, volatile, offset) {
+        match push(socket, frames, volatile, offset) {
             Pushed::Overflow => socket.conn.close(DisconnectReason::SlowConsumer),
             Pushed::Queued => socket.conn.hub.stats.messages_queued.one(),
             Pushed::Dropped | Pushed::Gone => {}
@@ -622,8 +625,13 @@ impl Worker {
     }
 
     fn disconnect(&self, socket: &Arc<Inner>, close: bool) {
-        if matches!(socket.phase(), Phase::Live) {
-            self.send(socket, socket.namespace.disconnect_frame.clone(), false, None);
+        match socket.phase() {
+            Phase::Live => self.send(socket, socket.namespace.disconnect_frame.clone(), false, None),
+            // Its client waits for the namespace, and learns by this that it won't have it.
+            Phase::Buffering => drop(socket.conn.push(socket.namespace.disconnect_frame.clone(), false)),
+            // Only a middleware knows it yet, whose word is its result.
+            Phase::Pending if !close => return,
+            Phase::Pending | Phase::Closed => {}
         }
         socket.finish(DisconnectReason::ServerNamespaceDisconnect);
         if close {
@@ -652,13 +660,21 @@ impl Worker {
 
     // --- timers ------------------------------------------------------------------------------------
 
-    /// Begins to keep the time for a connection.
+    /// Begins to keep the time for a new connection.
     pub(crate) fn watch(&self, conn: &Arc<Conn>) {
-        let config = &conn.hub.config;
-        let now = Instant::now();
-        self.add_timer(Timer { at: now + config.ping_interval, conn: Arc::downgrade(conn), what: Due::Heartbeat });
+        self.watch_heartbeat(conn);
         if conn.hub.namespaces().is_some() {
-            self.add_timer(Timer { at: now + config.connect_timeout, conn: Arc::downgrade(conn), what: Due::Connect });
+            let at = Instant::now() + conn.hub.config.connect_timeout;
+            self.add_timer(Timer { at, conn: Arc::downgrade(conn), what: Due::Connect });
+        }
+    }
+
+    fn watch_heartbeat(&self, conn: &Arc<Conn>) {
+        // It sends no ping before that is due, and tells when to look again.
+        if let Heartbeat::At(at) = conn.heartbeat(Instant::now()) {
+            self.add_timer(Timer { at, conn: Arc::downgrade(conn), what: Due::Heartbeat });
+        } else {
+            self.add_timer(Timer { at: Instant::now(), conn: Arc::downgrade(conn), what: Due::Heartbeat });
         }
     }
 
@@ -696,7 +712,8 @@ impl Worker {
                     }
                 },
                 Due::Connect => {
-                    if conn.client.lock().is_idle() && !conn.is_closed() {
+                    // A middleware that takes that long is no excuse.
+                    if !conn.client.lock().is_welcome() && !conn.is_closed() {
                         conn.hub.stats.connect_timeouts.one();
                         conn.close(DisconnectReason::ForcedServerClose);
                     }

@@ -172,6 +172,11 @@ async fn handshake(
         let message = "Server shutting down".to_owned();
         return Err(Refused { status: StatusCode::SERVICE_UNAVAILABLE, code: 4, message });
     }
+    if Head::size_bytes(&request) > hub.config.limits.head_bytes {
+        hub.stats.refused_large_heads.one();
+        let (status, message) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request head too large".to_owned());
+        return Err(Refused { status, code: 3, message });
+    }
     if let Some(allow) = &hub.config.allow_request
         && let Err(forbidden) = allow(request.clone()).await
     {
@@ -197,6 +202,10 @@ async fn handshake(
         }
     };
     worker.watch(&conn);
+    if hub.is_closing() {
+        // It came while the others were closed.
+        conn.close(DisconnectReason::ServerShuttingDown);
+    }
     Ok(response)
 }
 

@@ -143,7 +143,9 @@ async fn nothing_is_lost_doubled_or_reordered_while_hundreds_of_clients_move() {
                     client.poll().await.iter().for_each(|packet| streams.take(packet));
                 }
                 let (mut ws, packets) = client.upgrade().await;
-                packets.iter().for_each(|packet| streams.take(packet));
+                for packet in &packets {
+                    streams.take(packet);
+                }
                 ws.emit(&json!(["here"])).await;
                 let mut after = 0;
                 while running.load(Ordering::Relaxed) || after < 20 {
