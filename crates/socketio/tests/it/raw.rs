@@ -342,6 +342,10 @@ impl Polling {
         }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn websocket_url(&self) -> &str {
         &self.websocket_url
     }
