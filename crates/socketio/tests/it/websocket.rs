@@ -39,13 +39,13 @@ fn frame(first: u8, data: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
     let mut out = vec![first];
     match data.len() {
-        short @ ..126 => out.push(0x80 | short as u8),
+        short @ ..126 => out.push(0x80 + short as u8),
         medium @ ..=0xFFFF => {
-            out.push(0x80 | 126);
+            out.push(0x80 + 126);
             out.extend((medium as u16).to_be_bytes());
         }
         long => {
-            out.push(0x80 | 127);
+            out.push(0x80 + 127);
             out.extend((long as u64).to_be_bytes());
         }
     }
@@ -180,15 +180,15 @@ async fn what_breaks_the_rules_ends_the_connection_with_the_right_code() {
     unmasked[1] &= 0x7F;
     let mut fragments_too_large = frame(TEXT, &large[..MAX_PAYLOAD]);
     fragments_too_large.extend(frame(FIN, b"yy"));
-    let mut endless = vec![FIN | TEXT, 0x80 | 127];
+    let mut endless = vec![FIN | TEXT, 0x80 + 127];
     endless.extend([0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]);
     let oversized: Count = |stats| stats.oversized_payloads;
     let parse_errors: Count = |stats| stats.parse_errors;
     let cases = [
         ("no mask", unmasked, 1002, None),
         ("reserved bit", frame(FIN | TEXT | 0x40, b"4"), 1002, None),
-        ("unknown opcode", frame(FIN | 3, b""), 1002, None),
-        ("unknown control opcode", frame(FIN | 11, b""), 1002, None),
+        ("unknown opcode", frame(FIN + 3, b""), 1002, None),
+        ("unknown control opcode", frame(FIN + 11, b""), 1002, None),
         ("a control frame in parts", frame(PING, b""), 1002, None),
         ("a long ping", frame(FIN | PING, &[0; 126]), 1002, None),
         ("a rest without a beginning", frame(FIN, b"x"), 1002, None),
@@ -234,7 +234,7 @@ async fn messages_of_the_greatest_size_are_taken() {
     tcp.write(&text(&message)).await;
     assert_eq!(tcp.text().await, format!("431[{}]", MAX_PAYLOAD - head.len() - 2));
     tcp.write(&text(r#"451-2["size",{"_placeholder":true,"num":0}]"#)).await;
-    tcp.write(&frame(FIN | BINARY, &[0; MAX_PAYLOAD])).await;
+    tcp.write(&frame(FIN | BINARY, &vec![0; MAX_PAYLOAD])).await;
     assert_eq!(tcp.text().await, format!("432[{MAX_PAYLOAD}]"));
 }
 
