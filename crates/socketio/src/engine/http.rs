@@ -19,7 +19,7 @@ use super::{
     frame,
     polling::{Poller, Poster},
     query,
-    websocket::WebSocket,
+    websocket::{PAUSE, WebSocket},
 };
 use crate::{adapter::Clock as _, hub::Hub, id::Id, reason::DisconnectReason};
 
@@ -285,6 +285,10 @@ async fn post(conn: &Arc<Conn>, request: &HttpRequest, payload: web::Payload) ->
             return Err(oversized(conn));
         }
         body.extend_from_slice(&chunk);
+    }
+    while conn.hub.is_behind() {
+        conn.hub.stats.reading_paused.one();
+        tokio::time::sleep(PAUSE).await;
     }
     let taken = match ByteString::try_from(body.freeze()) {
         Ok(body) => poster.take(body),

@@ -276,3 +276,23 @@ async fn handlers_may_ask_for_anything_from_within() {
     let found = within("fetch", server.io.of("/").unwrap().to("after the end").fetch_sockets()).await.unwrap();
     assert_eq!(found, []);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_was_stopped_is_dropped_with_all_it_held() {
+    let held = Arc::new(());
+    let io = SocketIo::builder().state(held.clone()).namespace(Namespace::new("/"));
+    let server = Server::start(io.build(), 2);
+    let mut ws = Ws::connect(&server).await;
+    // It never learns of the end.
+    let _polling = Polling::connect(&server).await;
+    let moved = {
+        let client = Polling::connect(&server).await;
+        server.io.of("/").unwrap().emit("x", &()).unwrap();
+        client.upgrade().await
+    };
+    server.io.close().await;
+    assert!(matches!(ws.end().await, Incoming::Close(1001, _)));
+    drop(moved);
+    server.stop(true).await;
+    until("the server is dropped", || (Arc::strong_count(&held) == 1).then_some(())).await;
+}

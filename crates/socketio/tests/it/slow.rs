@@ -103,3 +103,48 @@ async fn the_number_of_messages_that_wait_is_bounded_too() {
     assert_eq!(away.poll().await, ["1"]);
     server.until_empty().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_are_not_read_from_while_a_worker_is_far_behind() {
+    const MOST: usize = 500;
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let namespace = Namespace::new("/")
+        .on("block", move |ack: socketio::handler::Ack| {
+            // A handler that blocks its worker.
+            let _ = held.lock().unwrap().recv_timeout(Duration::from_secs(10));
+            async move { ack.send(&()) }
+        })
+        .on("flood", |socket: socketio::Socket| async move { socket.everyone().to("nobody").emit("x", &()) })
+        .on("echo", |ack: socketio::handler::Ack| async move { ack.send(&()) });
+    let limits = Limits { posted_operations: MOST, ..Limits::default() };
+    let server = Server::start(SocketIo::builder().limits(limits).namespace(namespace).build(), 2);
+    let mut blocking = Ws::connect(&server).await;
+    blocking.send(r#"421["block"]"#).await;
+    server.until("it is blocked", |stats| stats.messages_received == 2).await;
+    // A client of the other worker.
+    let mut flooding = loop {
+        let opening = async {
+            let mut ws = Ws::open(&server).await;
+            ws.join("/", &Value::Null).await;
+            ws
+        };
+        if let Ok(ws) = tokio::time::timeout(Duration::from_millis(300), opening).await {
+            break ws;
+        }
+    };
+    let polling = tokio::time::timeout(Duration::from_millis(300), Polling::open(&server)).await.ok();
+    for _ in 0..2 * MOST {
+        flooding.emit(&json!(["flood"])).await;
+    }
+    let stats = server.until("reading is put off", |stats| stats.reading_paused > 0).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let broadcasts = server.io.stats().broadcasts;
+    // What had been read in one go is done; the rest waits.
+    assert!(broadcasts >= MOST as u64 && broadcasts <= stats.broadcasts + 1, "{broadcasts} after {stats:?}");
+    drop(polling);
+    release.send(()).unwrap();
+    assert_eq!(flooding.ask(1, &json!(["echo"])).await, json!([]));
+    assert_eq!(blocking.text().await, "431[]");
+    assert_eq!(server.io.stats().broadcasts, 2 * MOST as u64);
+}
