@@ -157,6 +157,16 @@ every_case! {
     local []: super::local();
 }
 
+#[cfg(feature = "redis")]
+every_case! {
+    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world().await;
+}
+
+#[cfg(feature = "redis")]
+every_case_without_recovery! {
+    redis_without_recovery [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world_without_recovery().await;
+}
+
 every_case_without_recovery! {
     local_without_recovery []: super::local_without_recovery();
 }
