@@ -185,7 +185,7 @@ async fn a_broadcast_arrives_as_it_was_sent(World { adapter, node, .. }: World) 
 
 pub(crate) fn with_attachments() -> Payload {
     let text = r#"["file",{"name":"x","parts":[{"_placeholder":true,"num":0},7,{"_placeholder":true,"num":1}]}]"#;
-    Payload::from_parts(text.into(), vec![Bytes::from_static(b"\x00\xff\x80"), Bytes::new()])
+    Payload::from_parts(text.into(), vec![Bytes::from_static(b"\x00\xff\x80"), Bytes::new()]).unwrap()
 }
 
 async fn attachments_arrive_where_they_were(World { adapter, node, .. }: World) {

@@ -159,7 +159,7 @@ pub(crate) fn to(names: &[&str]) -> Target {
 }
 
 pub(crate) fn json(text: &str) -> Payload {
-    Payload::from_parts(text.to_owned().into(), Vec::new())
+    Payload::from_parts(text.to_owned().into(), Vec::new()).unwrap()
 }
 
 /// An event `n` with this number, to all.

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use redis::{Client, Connection, FromRedisValue, cmd};
-use socketio::adapter::{Adapter, RedisStreams, RedisStreamsBuilder};
+use socketio::adapter::{Adapter, Broadcast, RedisStreams, RedisStreamsBuilder};
 
 use crate::contract::{OPTIONS, Time, World};
-use crate::node::{DEADLINE, RecordingNode, numbered, recording};
+use crate::node::{Asked, DEADLINE, RecordingNode, json, numbered, recording};
 
 const URL: &str = "SOUK_TEST_REDIS_URL";
 
@@ -80,6 +80,17 @@ impl Names {
         member.node.until_delivered(1).await;
         member.node.forget();
         member
+    }
+}
+
+/// Waits until all of them have seen all that was sent so far, and forgets it.
+pub(crate) async fn settle(members: &[&Member]) {
+    let mark = || json(r#"["settled"]"#);
+    members[0].adapter.broadcast("/other", Broadcast { payload: mark(), ..numbered(0) });
+    for member in members {
+        let is_mark = |asked: &Asked| matches!(asked, Asked::Deliver { broadcast, .. } if broadcast.payload == mark());
+        member.node.until("the mark", |asked| asked.iter().any(is_mark)).await;
+        member.node.forget();
     }
 }
 

@@ -6,6 +6,8 @@ pub(super) mod call;
 pub(super) mod entry;
 pub(super) mod session;
 
+use crate::DecodeError;
+
 /// Types of messages; others are ignored.
 /// Source: `MessageType` in socket.io-adapter, cluster-adapter.ts
 pub(super) mod kind {
@@ -32,6 +34,8 @@ pub(super) enum Malformed {
     Base64(#[from] base64::DecodeError),
     #[error("no MessagePack")]
     MessagePack(#[from] rmpv::decode::Error),
+    #[error("no arguments of an event")]
+    Payload(#[from] DecodeError),
     #[error("no UTF-8")]
     Utf8,
     #[error("{0} is missing or of another kind")]

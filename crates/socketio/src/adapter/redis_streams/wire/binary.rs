@@ -148,7 +148,7 @@ pub(in super::super) fn to_payload(value: Value) -> Result<Payload, Malformed> {
     }
     let (mut json, mut attachments) = (String::new(), Vec::new());
     write_json(&mut json, value, &mut Binaries::Attach(&mut attachments));
-    Ok(Payload::from_parts(json.into(), attachments))
+    Ok(Payload::from_parts(json.into(), attachments)?)
 }
 
 /// The value as `JSON.stringify` writes it.
@@ -262,7 +262,7 @@ mod tests {
     fn arguments_keep_their_order_their_numbers_and_their_attachments() {
         let text = r#"["e",{"z":1,"a":[{"_placeholder":true,"num":1},-5,1.5,18446744073709551615,null,"é\n"]},{"num":0,"_placeholder":true}]"#;
         let attachments = vec![Bytes::from_static(b"one"), Bytes::from_static(b"")];
-        let value = from_payload(&Payload::from_parts(text.into(), attachments)).unwrap();
+        let value = from_payload(&Payload::from_parts(text.into(), attachments).unwrap()).unwrap();
         let payload = to_payload(decode(&encode(&value)).unwrap()).unwrap();
         let expected = r#"["e",{"z":1,"a":[{"_placeholder":true,"num":0},-5,1.5,18446744073709551615,null,"é\n"]},{"_placeholder":true,"num":1}]"#;
         assert_eq!(payload.json(), expected);

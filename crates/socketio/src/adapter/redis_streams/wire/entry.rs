@@ -95,11 +95,11 @@ impl Order {
             kind::BROADCAST => {
                 let BroadcastData { packet, opts } = serde_json::from_str(&text)?;
                 let arguments = packet.data.get();
-                if !is_event(packet.kind) || packet.id.is_some() || !arguments.starts_with('[') {
+                if !is_event(packet.kind) || packet.id.is_some() {
                     return Err(Malformed::Field("packet"));
                 }
                 Self::Broadcast(Broadcast {
-                    payload: Payload::from_parts(text.slice_ref(arguments), Vec::new()),
+                    payload: Payload::from_parts(text.slice_ref(arguments), Vec::new())?,
                     volatile: opts.flags.volatile.is_some(),
                     target: opts.target(),
                 })
@@ -277,7 +277,7 @@ mod tests {
         let attachments = attachments.iter().copied().map(Bytes::from_static).collect();
         let target = Target { rooms: rooms(&["a", "\"é\""]), except: rooms(&["x"]) };
         Order::Broadcast(Broadcast {
-            payload: Payload::from_parts(json.to_owned().into(), attachments),
+            payload: Payload::from_parts(json.to_owned().into(), attachments).unwrap(),
             target,
             volatile,
         })
