@@ -3,10 +3,45 @@
 //! A session is written when it begins, with the offset it starts from, and whenever its rooms or data change; so it
 //! can be claimed by any node at any time, also when the node that held it was killed.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::{Offset, Payload, Room, adapter::AdapterError};
+
+/// What is kept for recovery, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryOptions {
+    /// How long a session waits for its client once the connection is known to be lost. Two minutes by default, as in the
+    /// original.
+    pub max_disconnection: Duration,
+    /// Ping interval and ping timeout together: how long a lost connection may go unnoticed. 45 seconds by default, as
+    /// Engine.IO's own.
+    pub heartbeat: Duration,
+    /// Most events kept per namespace by the local adapter; Redis has a length of stream instead. 10 000 by default.
+    pub max_events: usize,
+    /// Most bytes of events kept per namespace by the local adapter. 64 MiB by default.
+    pub max_bytes: usize,
+}
+
+impl RecoveryOptions {
+    /// How long a session lives without a sign of its node, and an event for those who may have missed it.
+    pub fn lifetime(&self) -> Duration {
+        self.max_disconnection + self.heartbeat
+    }
+}
+
+impl Default for RecoveryOptions {
+    fn default() -> Self {
+        Self {
+            max_disconnection: Duration::from_mins(2),
+            heartbeat: Duration::from_secs(45),
+            max_events: 10_000,
+            max_bytes: 64 << 20,
+        }
+    }
+}
 
 /// What of a socket outlives its connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,5 +160,10 @@ pub trait Sessions: Send + Sync + 'static {
     fn claim(&self, namespace: &str, claim: Claim) -> BoxFuture<'static, Result<Claimed, NotRecovered>>;
 
     /// The stored events after `from` for a session in these rooms.
-    fn missed(&self, namespace: &str, rooms: Vec<Room>, from: Offset) -> BoxFuture<'static, Result<Missed, NotRecovered>>;
+    fn missed(
+        &self,
+        namespace: &str,
+        rooms: Vec<Room>,
+        from: Offset,
+    ) -> BoxFuture<'static, Result<Missed, NotRecovered>>;
 }

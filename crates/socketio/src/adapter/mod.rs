@@ -4,6 +4,13 @@
 //! sockets and rooms that live there. Core code asks the adapter, the adapter answers for the other nodes and turns
 //! back to its own node for the rest, so that one node and many run the same path.
 
+mod clock;
+mod local;
+mod target;
+
+pub use clock::{Clock, SystemClock};
+pub use local::LocalAdapter;
+
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
@@ -66,7 +73,13 @@ pub trait Node: Send + Sync + 'static {
 
     /// Sends the event to the sockets of this node and asks each for an acknowledgement: one `Clients`, then an `Ack`
     /// for each answer that comes before `timeout`.
-    fn deliver_with_acks(&self, namespace: &str, broadcast: &Broadcast, timeout: Duration, acks: mpsc::UnboundedSender<AckEvent>);
+    fn deliver_with_acks(
+        &self,
+        namespace: &str,
+        broadcast: &Broadcast,
+        timeout: Duration,
+        acks: mpsc::UnboundedSender<AckEvent>,
+    );
 
     /// Has the sockets join the rooms.
     fn join(&self, namespace: &str, target: &Target, rooms: &[Room]);
@@ -121,7 +134,12 @@ pub trait Adapter: Send + Sync + 'static {
     fn broadcast(&self, namespace: &str, broadcast: Broadcast);
 
     /// Like [`Self::broadcast`], asking every socket for an acknowledgement. Nothing comes after `timeout`.
-    fn broadcast_with_acks(&self, namespace: &str, broadcast: Broadcast, timeout: Duration) -> mpsc::UnboundedReceiver<AckEvent>;
+    fn broadcast_with_acks(
+        &self,
+        namespace: &str,
+        broadcast: Broadcast,
+        timeout: Duration,
+    ) -> mpsc::UnboundedReceiver<AckEvent>;
 
     /// Has the sockets join rooms, on all nodes.
     fn join(&self, namespace: &str, target: Target, rooms: Vec<Room>);
@@ -133,7 +151,12 @@ pub trait Adapter: Send + Sync + 'static {
     fn disconnect(&self, namespace: &str, target: Target, close: bool);
 
     /// The sockets of all nodes.
-    fn fetch(&self, namespace: &str, target: Target, timeout: Duration) -> BoxFuture<'static, Result<Vec<SocketInfo>, AdapterError>>;
+    fn fetch(
+        &self,
+        namespace: &str,
+        target: Target,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Vec<SocketInfo>, AdapterError>>;
 
     /// Runs the handlers of this server event on all other nodes.
     fn server_side_emit(&self, namespace: &str, payload: Payload);

@@ -1,0 +1,441 @@
+//! One Engine.IO connection: what waits for it, and whether it lives.
+
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Poll, Waker},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::{Head, frame};
+use crate::{client::Client, hub::Hub, id::Id, reason::DisconnectReason, sync::Mutex, worker::WorkerIndex};
+
+/// An outbound queue that grew beyond this gives its memory back once it is empty.
+const KEPT_QUEUE: usize = 32;
+
+/// How a connection carries its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP long polling.
+    Polling,
+    /// WebSocket.
+    WebSocket,
+}
+
+impl Transport {
+    /// The transport's name in the protocol.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// A connection. Shared between the worker that holds its socket and those that serve its polling requests.
+pub(crate) struct Conn {
+    pub(crate) id: Id,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) head: Head,
+    pub(crate) client: Mutex<Client>,
+    home: AtomicU32,
+    io: Mutex<Io>,
+}
+
+struct Io {
+    queue: VecDeque<Bytes>,
+    queued_bytes: usize,
+    /// Who sends the queue: the body of a WebSocket, or the request that polls.
+    waker: Option<Waker>,
+    /// The waker is waiting to be woken.
+    armed: bool,
+    transport: Transport,
+    /// A polling request waits, and which: a later one of the same connection has another number.
+    poll: Option<u32>,
+    polls: u32,
+    posting: bool,
+    /// A WebSocket is about to take over: polling requests are answered at once.
+    upgrading: bool,
+    closed: Option<DisconnectReason>,
+    ping_sent: bool,
+    deadline: Instant,
+    /// While the connection changes workers: what the new one sent before the old one was done. See [`Conn::push`].
+    handoff: Option<Vec<Bytes>>,
+}
+
+/// What became of a message for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Queued,
+    /// Left out: volatile, and the connection is busy.
+    Dropped,
+    /// The connection is gone.
+    Gone,
+    /// More waits than allowed: the connection has to go.
+    Overflow,
+}
+
+/// What a timer has to do next for a connection.
+pub(crate) enum Heartbeat {
+    At(Instant),
+    Expired,
+    Gone,
+}
+
+/// What a WebSocket sends next.
+pub(crate) enum Outbound {
+    Frame(Bytes),
+    Closed(DisconnectReason),
+}
+
+/// The answer to a polling request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Polled {
+    Payload(String),
+    /// The connection ended while the request waited; `1` is its last packet.
+    Closed,
+}
+
+impl Conn {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        transport: Transport,
+        home: WorkerIndex,
+        head: Head,
+        ip: Option<IpAddr>,
+    ) -> Arc<Self> {
+        let deadline = Instant::now() + hub.config.ping_interval;
+        Arc::new(Self {
+            id: Id::random(),
+            hub,
+            ip,
+            head,
+            client: Mutex::new(Client::default()),
+            home: AtomicU32::new(home),
+            io: Mutex::new(Io {
+                queue: VecDeque::new(),
+                queued_bytes: 0,
+                waker: None,
+                armed: false,
+                transport,
+                poll: None,
+                polls: 0,
+                posting: false,
+                upgrading: false,
+                closed: None,
+                ping_sent: false,
+                deadline,
+                handoff: None,
+            }),
+        })
+    }
+
+    /// The worker whose tables hold the connection's sockets.
+    pub(crate) fn home(&self) -> WorkerIndex {
+        self.home.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.io.lock().transport
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.io.lock().closed.is_some()
+    }
+
+    /// Queues frames that make one message, on behalf of a worker.
+    ///
+    /// While the connection moves between workers, what its new worker sends waits until the old one has sent all that
+    /// came before, so that nobody sees events out of order.
+    pub(crate) fn push(&self, frames: Bytes, volatile: bool, from: WorkerIndex) -> Pushed {
+        let limits = &self.hub.config.limits;
+        let mut io = self.io.lock();
+        if io.closed.is_some() {
+            return Pushed::Gone;
+        }
+        if volatile && !io.is_writable() {
+            self.hub.stats.volatile_dropped.one();
+            return Pushed::Dropped;
+        }
+        if io.queue.len() >= limits.queued_messages || io.queued_bytes >= limits.queued_bytes {
+            return Pushed::Overflow;
+        }
+        if from == self.home()
+            && let Some(waiting) = &mut io.handoff
+        {
+            if waiting.len() >= limits.queued_messages {
+                return Pushed::Overflow;
+            }
+            waiting.push(frames);
+            return Pushed::Queued;
+        }
+        io.enqueue(frames);
+        io.wake();
+        Pushed::Queued
+    }
+
+    /// Gives the connection to another worker. To be called while the order of operations is held still.
+    pub(crate) fn begin_move(&self, to: WorkerIndex) {
+        let mut io = self.io.lock();
+        io.handoff = Some(Vec::new());
+        self.home.store(to, Ordering::Release);
+    }
+
+    /// The old worker has sent all it had.
+    pub(crate) fn finish_move(&self) {
+        let mut io = self.io.lock();
+        for frames in io.handoff.take().into_iter().flatten() {
+            io.enqueue(frames);
+        }
+        io.wake();
+    }
+
+    /// Marks the connection as closed; false if it was already.
+    fn mark_closed(&self, reason: DisconnectReason) -> bool {
+        let mut io = self.io.lock();
+        if io.closed.is_some() {
+            return false;
+        }
+        io.closed = Some(reason);
+        if matches!(reason, DisconnectReason::SlowConsumer | DisconnectReason::Superseded) {
+            io.queue = VecDeque::new();
+            io.queued_bytes = 0;
+        }
+        io.handoff = None;
+        io.wake();
+        true
+    }
+
+    /// Ends the connection and all its sockets; nothing if it has ended already.
+    pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason) {
+        if !self.mark_closed(reason) {
+            return;
+        }
+        let stats = &self.hub.stats;
+        stats.closed.one();
+        match reason {
+            DisconnectReason::PingTimeout => stats.ping_timeouts.one(),
+            DisconnectReason::SlowConsumer => stats.slow_consumers.one(),
+            DisconnectReason::ParseError => stats.parse_errors.one(),
+            _ => {}
+        }
+        let transport = self.transport();
+        self.hub.count_connection(transport, -1);
+        // A polling client is told at its next request, if it was not its own doing.
+        let told_later = transport == Transport::Polling
+            && matches!(
+                reason,
+                DisconnectReason::ForcedServerClose
+                    | DisconnectReason::ServerNamespaceDisconnect
+                    | DisconnectReason::ServerShuttingDown
+                    | DisconnectReason::RateLimited
+                    | DisconnectReason::LimitExceeded
+                    | DisconnectReason::SlowConsumer
+            );
+        self.hub.forget(self, told_later);
+        Client::closed(self, reason);
+    }
+
+    // --- heartbeat ---------------------------------------------------------------------------------
+
+    /// What to do now; sends the ping when it is due.
+    pub(crate) fn heartbeat(&self, now: Instant) -> Heartbeat {
+        let config = &self.hub.config;
+        let mut io = self.io.lock();
+        if io.closed.is_some() {
+            return Heartbeat::Gone;
+        }
+        if now < io.deadline {
+            return Heartbeat::At(io.deadline);
+        }
+        if io.ping_sent {
+            return Heartbeat::Expired;
+        }
+        // Counted from when it was due, so that a late timer does not lengthen the time to answer.
+        io.ping_sent = true;
+        io.deadline += config.ping_timeout;
+        io.enqueue(frame::PING);
+        io.wake();
+        if now >= io.deadline { Heartbeat::Expired } else { Heartbeat::At(io.deadline) }
+    }
+
+    /// The client answered a ping.
+    pub(crate) fn pong(&self) {
+        let mut io = self.io.lock();
+        if io.ping_sent {
+            io.ping_sent = false;
+            io.deadline = Instant::now() + self.hub.config.ping_interval;
+        }
+    }
+
+    // --- WebSocket ---------------------------------------------------------------------------------
+
+    /// The next frames for the WebSocket that carries this connection.
+    pub(crate) fn poll_outbound(&self, waker: &Waker) -> Poll<Outbound> {
+        let mut io = self.io.lock();
+        if let Some(frames) = io.dequeue() {
+            return Poll::Ready(Outbound::Frame(frames));
+        }
+        if let Some(reason) = io.closed {
+            return Poll::Ready(Outbound::Closed(reason));
+        }
+        io.arm(waker);
+        Poll::Pending
+    }
+
+    /// A WebSocket asks to take over from polling; false if the connection is not there to be taken.
+    pub(crate) fn begin_upgrade(&self) -> bool {
+        let mut io = self.io.lock();
+        if io.closed.is_some() || io.transport != Transport::Polling || io.upgrading {
+            return false;
+        }
+        io.upgrading = true;
+        true
+    }
+
+    /// The probe arrived: requests that poll now are answered, since the client waits for them before it switches.
+    pub(crate) fn probed(&self) {
+        self.io.lock().wake();
+    }
+
+    /// The WebSocket that asked to take over went away before it did.
+    pub(crate) fn cancel_upgrade(&self) {
+        self.io.lock().upgrading = false;
+    }
+
+    /// The WebSocket carries the connection from now on; false if the connection ended meanwhile.
+    pub(crate) fn finish_upgrade(&self) -> bool {
+        let mut io = self.io.lock();
+        if io.closed.is_some() {
+            return false;
+        }
+        io.transport = Transport::WebSocket;
+        io.upgrading = false;
+        // A request that still polls must not take what the WebSocket is to send.
+        io.poll = None;
+        io.wake();
+        true
+    }
+
+    // --- polling -----------------------------------------------------------------------------------
+
+    /// A request begins to wait for packets; none if another waits already.
+    pub(crate) fn begin_poll(&self) -> Option<u32> {
+        let mut io = self.io.lock();
+        if io.poll.is_some() {
+            return None;
+        }
+        io.polls = io.polls.wrapping_add(1);
+        io.poll = Some(io.polls);
+        io.poll
+    }
+
+    pub(crate) fn poll_payload(&self, poll: u32, waker: &Waker) -> Poll<Polled> {
+        let mut io = self.io.lock();
+        if io.poll != Some(poll) {
+            // The connection has moved to a WebSocket: a packet that says nothing ends the request.
+            return Poll::Ready(Polled::Payload("6".to_owned()));
+        }
+        let mut payload = String::new();
+        while let Some(frames) = io.dequeue() {
+            frame::append_payload(&mut payload, &frames);
+        }
+        if let Some(reason) = io.closed {
+            io.poll = None;
+            if payload.is_empty() || reason == DisconnectReason::TransportError {
+                return Poll::Ready(Polled::Closed);
+            }
+            payload.push(frame::SEPARATOR);
+            payload.push('1');
+            return Poll::Ready(Polled::Payload(payload));
+        }
+        if payload.is_empty() {
+            if !io.upgrading {
+                io.arm(waker);
+                return Poll::Pending;
+            }
+            payload.push('6');
+        }
+        io.poll = None;
+        Poll::Ready(Polled::Payload(payload))
+    }
+
+    /// The request went away before it was answered.
+    pub(crate) fn poll_dropped(&self, poll: u32) -> bool {
+        let mut io = self.io.lock();
+        if io.poll == Some(poll) {
+            io.poll = None;
+            return io.closed.is_none();
+        }
+        false
+    }
+
+    /// A request begins to bring packets; false if another does already.
+    pub(crate) fn begin_post(&self) -> bool {
+        !std::mem::replace(&mut self.io.lock().posting, true)
+    }
+
+    pub(crate) fn end_post(&self) {
+        self.io.lock().posting = false;
+    }
+
+    // --- inbound -----------------------------------------------------------------------------------
+
+    /// A text message came.
+    pub(crate) fn on_text(self: &Arc<Self>, text: ByteString) {
+        self.hub.stats.messages_received.one();
+        Client::on_text(self, text);
+    }
+
+    /// A binary message came.
+    pub(crate) fn on_binary(self: &Arc<Self>, data: Bytes) {
+        self.hub.stats.messages_received.one();
+        Client::on_binary(self, data);
+    }
+}
+
+impl Io {
+    fn enqueue(&mut self, frames: Bytes) {
+        self.queued_bytes += frames.len();
+        self.queue.push_back(frames);
+    }
+
+    fn dequeue(&mut self) -> Option<Bytes> {
+        let frames = self.queue.pop_front()?;
+        self.queued_bytes -= frames.len();
+        if self.queue.is_empty() && self.queue.capacity() > KEPT_QUEUE {
+            self.queue = VecDeque::new();
+        }
+        Some(frames)
+    }
+
+    fn wake(&mut self) {
+        if std::mem::take(&mut self.armed)
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn arm(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        self.armed = true;
+    }
+
+    /// Whether a volatile message would go out soon: nothing waits long, and somebody is there to send it.
+    fn is_writable(&self) -> bool {
+        const FEW: usize = 16;
+        self.queue.len() < FEW && (self.transport == Transport::WebSocket || self.poll.is_some())
+    }
+}

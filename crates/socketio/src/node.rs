@@ -1,0 +1,201 @@
+//! This node's sockets, for adapters and for what stays on the node.
+
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, Instant},
+};
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    Offset, Payload, Room,
+    adapter::{AckEvent, Broadcast, Node, SocketInfo, Target},
+    events,
+    hub::Hub,
+    namespace::Runtime,
+    worker::{AckRequest, Delivery, Op, Tally},
+};
+
+/// The way from an adapter to its node. It keeps nothing alive.
+#[derive(Default)]
+pub(crate) struct LocalNode {
+    hub: OnceLock<Weak<Hub>>,
+}
+
+impl LocalNode {
+    pub(crate) fn connect(&self, hub: &Arc<Hub>) {
+        // Set once, by the builder.
+        let _ = self.hub.set(Arc::downgrade(hub));
+    }
+
+    /// The server and one of its namespaces; neither after the server is gone.
+    fn find(&self, namespace: &str) -> Option<(Arc<Hub>, Arc<Runtime>)> {
+        let hub = self.hub.get()?.upgrade()?;
+        let namespace = hub.namespaces()?.find(namespace)?;
+        Some((hub, namespace))
+    }
+}
+
+/// Sends to the sockets of this node: encoded once, one operation for each worker.
+pub(crate) fn deliver(
+    hub: &Arc<Hub>,
+    namespace: &Runtime,
+    broadcast: &Broadcast,
+    offset: Option<Offset>,
+    acks: Option<AckRequest>,
+) {
+    hub.stats.broadcasts.one();
+    let stamped;
+    let payload = match offset.or_else(|| watermark(hub, namespace, broadcast)) {
+        Some(offset) => {
+            stamped = broadcast.payload.with_offset(offset);
+            &stamped
+        }
+        None => &broadcast.payload,
+    };
+    let delivery = Arc::new(Delivery {
+        namespace: namespace.index,
+        frames: namespace.event_frames(acks.as_ref().map(|request| request.id), payload),
+        target: broadcast.target.clone(),
+        volatile: broadcast.volatile,
+        offset,
+        acks,
+    });
+    let workers = hub.post_all(|| Op::Deliver(delivery.clone()));
+    if let Some(request) = &delivery.acks {
+        request.found.expect(workers, &request.to);
+    }
+}
+
+/// A client takes the last argument of any event for an offset, if it is a string. For one that is not stored, that has
+/// to be where the client already is, or its session could not be recovered.
+fn watermark(hub: &Hub, namespace: &Runtime, broadcast: &Broadcast) -> Option<Offset> {
+    let sessions = hub.namespaces()?.adapter.sessions()?;
+    // Also the name of an event without arguments is such a string.
+    let ends_with_string =
+        broadcast.payload.json().strip_suffix(']').is_some_and(|json| json.trim_end().ends_with('"'));
+    ends_with_string.then(|| sessions.position(&namespace.name))
+}
+
+fn deliver_with_acks(
+    hub: &Arc<Hub>,
+    namespace: &Runtime,
+    broadcast: &Broadcast,
+    timeout: Duration,
+    to: mpsc::UnboundedSender<AckEvent>,
+) {
+    let request = AckRequest {
+        id: namespace.next_ack(),
+        expires: Instant::now() + timeout,
+        to,
+        found: Arc::new(Tally::default()),
+    };
+    deliver(hub, namespace, broadcast, None, Some(request));
+}
+
+/// For an emitter that asks this node's sockets alone.
+pub(crate) fn deliver_locally_with_acks(
+    hub: &Arc<Hub>,
+    namespace: &Runtime,
+    broadcast: &Broadcast,
+    timeout: Duration,
+) -> mpsc::UnboundedReceiver<AckEvent> {
+    let (to, events) = mpsc::unbounded_channel();
+    // The receiver is still here.
+    let _ = to.send(AckEvent::Servers(1));
+    deliver_with_acks(hub, namespace, broadcast, timeout, to);
+    events
+}
+
+pub(crate) fn join(hub: &Hub, namespace: &Runtime, target: &Target, rooms: &[Room]) {
+    let (target, rooms) = (Arc::new(target.clone()), Arc::<[Room]>::from(rooms));
+    hub.post_all(|| Op::JoinAll { namespace: namespace.index, target: target.clone(), rooms: rooms.clone() });
+}
+
+pub(crate) fn leave(hub: &Hub, namespace: &Runtime, target: &Target, rooms: &[Room]) {
+    let (target, rooms) = (Arc::new(target.clone()), Arc::<[Room]>::from(rooms));
+    hub.post_all(|| Op::LeaveAll { namespace: namespace.index, target: target.clone(), rooms: rooms.clone() });
+}
+
+pub(crate) fn disconnect(hub: &Hub, namespace: &Runtime, target: &Target, close: bool) {
+    let target = Arc::new(target.clone());
+    hub.post_all(|| Op::DisconnectAll { namespace: namespace.index, target: target.clone(), close });
+}
+
+pub(crate) fn fetch(hub: &Hub, namespace: &Runtime, target: &Target) -> BoxFuture<'static, Vec<SocketInfo>> {
+    let (to, mut found) = mpsc::unbounded_channel();
+    let target = Arc::new(target.clone());
+    hub.post_all(|| Op::Fetch { namespace: namespace.index, target: target.clone(), to: to.clone() });
+    drop(to);
+    // A worker that ends drops its operations, and its sender with them.
+    Box::pin(async move {
+        let mut sockets = Vec::new();
+        while let Some(part) = found.recv().await {
+            sockets.extend(part);
+        }
+        sockets
+    })
+}
+
+impl Node for LocalNode {
+    fn deliver(&self, namespace: &str, broadcast: &Broadcast, offset: Option<Offset>) {
+        if let Some((hub, namespace)) = self.find(namespace) {
+            deliver(&hub, &namespace, broadcast, offset, None);
+        }
+    }
+
+    fn deliver_with_acks(
+        &self,
+        namespace: &str,
+        broadcast: &Broadcast,
+        timeout: Duration,
+        acks: mpsc::UnboundedSender<AckEvent>,
+    ) {
+        match self.find(namespace) {
+            Some((hub, namespace)) => deliver_with_acks(&hub, &namespace, broadcast, timeout, acks),
+            // Who asks counts the answers of all nodes.
+            None => drop(acks.send(AckEvent::Clients(0))),
+        }
+    }
+
+    fn join(&self, namespace: &str, target: &Target, rooms: &[Room]) {
+        if let Some((hub, namespace)) = self.find(namespace) {
+            join(&hub, &namespace, target, rooms);
+        }
+    }
+
+    fn leave(&self, namespace: &str, target: &Target, rooms: &[Room]) {
+        if let Some((hub, namespace)) = self.find(namespace) {
+            leave(&hub, &namespace, target, rooms);
+        }
+    }
+
+    fn disconnect(&self, namespace: &str, target: &Target, close: bool) {
+        if let Some((hub, namespace)) = self.find(namespace) {
+            disconnect(&hub, &namespace, target, close);
+        }
+    }
+
+    fn fetch(&self, namespace: &str, target: &Target) -> BoxFuture<'static, Vec<SocketInfo>> {
+        match self.find(namespace) {
+            Some((hub, namespace)) => fetch(&hub, &namespace, target),
+            None => Box::pin(async { Vec::new() }),
+        }
+    }
+
+    fn server_event(&self, namespace: &str, payload: Payload, reply: Option<oneshot::Sender<Payload>>) {
+        if let Some((hub, namespace)) = self.find(namespace) {
+            let worker_hub = hub.clone();
+            hub.run(0, Box::new(move || events::from_node(worker_hub, &namespace, payload, reply)));
+        }
+    }
+
+    fn superseded(&self, namespace: &str, pid: &str, epoch: u64) {
+        if let Some((hub, namespace)) = self.find(namespace)
+            && let Ok(pid) = pid.parse()
+        {
+            hub.post_all(|| Op::Supersede { namespace: namespace.index, pid, epoch });
+        }
+    }
+}

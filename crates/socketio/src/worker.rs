@@ -1,0 +1,703 @@
+//! One actix worker's share of the server: its sockets, their rooms, its timers.
+//!
+//! Everything here belongs to one thread and needs no lock. A broadcast is one [`Op`] in the mailbox of each worker,
+//! which walks the room and hands the same bytes to each socket.
+
+use std::{
+    cell::{Cell, RefCell},
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    future::Future as _,
+    pin::pin,
+    rc::{Rc, Weak as RcWeak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use ahash::RandomState;
+use bytes::Bytes;
+use indexmap::IndexSet;
+use slab::Slab;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    Offset, Room,
+    adapter::{AckEvent, SocketInfo, Target},
+    engine::conn::{Conn, Heartbeat, Pushed},
+    hub::Hub,
+    id::Id,
+    reason::DisconnectReason,
+    socket::{Acker, Inner, Phase, Released},
+    sync::Mutex,
+};
+
+/// Which of the process's workers.
+pub(crate) type WorkerIndex = u32;
+
+/// A message for sockets of one namespace, encoded.
+pub(crate) struct Delivery {
+    pub(crate) namespace: usize,
+    pub(crate) frames: Bytes,
+    pub(crate) target: Target,
+    pub(crate) volatile: bool,
+    pub(crate) offset: Option<Offset>,
+    pub(crate) acks: Option<AckRequest>,
+}
+
+/// A broadcast that asks for acknowledgements.
+pub(crate) struct AckRequest {
+    pub(crate) id: u64,
+    pub(crate) expires: Instant,
+    pub(crate) to: mpsc::UnboundedSender<AckEvent>,
+    pub(crate) found: Arc<Tally>,
+}
+
+/// Adds up over the workers.
+#[derive(Default)]
+pub(crate) struct Tally(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    sockets: usize,
+    /// Below zero while workers are done that have not been counted in yet.
+    workers_to_come: isize,
+}
+
+impl Tally {
+    /// As many workers will look.
+    pub(crate) fn expect(&self, workers: usize, to: &mpsc::UnboundedSender<AckEvent>) {
+        self.change(workers as isize, 0, to);
+    }
+
+    fn change(&self, workers: isize, sockets: usize, to: &mpsc::UnboundedSender<AckEvent>) {
+        let mut counts = self.0.lock();
+        counts.workers_to_come += workers;
+        counts.sockets += sockets;
+        if counts.workers_to_come == 0 {
+            // Who asked may have stopped waiting.
+            let _ = to.send(AckEvent::Clients(counts.sockets));
+        }
+    }
+}
+
+/// Batches of operations done in one go before other tasks get their turn.
+const BATCHES_PER_TURN: usize = 8;
+
+/// What a worker is told to do.
+pub(crate) enum Op {
+    Deliver(Arc<Delivery>),
+    Send {
+        socket: Arc<Inner>,
+        frames: Bytes,
+        volatile: bool,
+    },
+    /// A socket comes in. With frames, it is connected by them; without, it keeps what comes until it is released.
+    /// The offset up to which the worker had delivered goes to `added`.
+    Add {
+        socket: Arc<Inner>,
+        connect: Option<Bytes>,
+        added: Option<oneshot::Sender<Offset>>,
+    },
+    Release(Box<Released>),
+    Remove(Arc<Inner>),
+    Join {
+        socket: Arc<Inner>,
+        rooms: Vec<Room>,
+    },
+    Leave {
+        socket: Arc<Inner>,
+        rooms: Vec<Room>,
+    },
+    Disconnect {
+        socket: Arc<Inner>,
+        close: bool,
+    },
+    JoinAll {
+        namespace: usize,
+        target: Arc<Target>,
+        rooms: Arc<[Room]>,
+    },
+    LeaveAll {
+        namespace: usize,
+        target: Arc<Target>,
+        rooms: Arc<[Room]>,
+    },
+    DisconnectAll {
+        namespace: usize,
+        target: Arc<Target>,
+        close: bool,
+    },
+    Fetch {
+        namespace: usize,
+        target: Arc<Target>,
+        to: mpsc::UnboundedSender<Vec<SocketInfo>>,
+    },
+    Supersede {
+        namespace: usize,
+        pid: Id,
+        epoch: u64,
+    },
+    MoveOut(Arc<Conn>),
+    MoveIn(Arc<Conn>),
+    Run(Box<dyn FnOnce() + Send>),
+}
+
+/// The sockets of one namespace that this worker holds, and their rooms.
+struct Table {
+    sockets: Slab<Entry>,
+    /// Slots by the socket's address: while a session changes connections, two sockets have one id.
+    slots: HashMap<usize, u32, RandomState>,
+    by_id: HashMap<Id, u32, RandomState>,
+    by_pid: HashMap<Id, u32, RandomState>,
+    rooms: HashMap<Room, IndexSet<u32, RandomState>, RandomState>,
+    /// For each slot, the number of the last selection that has met it.
+    met: Vec<u32>,
+    selection: u32,
+    /// The sockets of this table have been served up to here.
+    position: Offset,
+}
+
+/// A socket and the rooms this table has it in, which may be a step behind what the socket itself knows.
+struct Entry {
+    socket: Arc<Inner>,
+    rooms: Vec<Room>,
+}
+
+fn address(socket: &Arc<Inner>) -> usize {
+    Arc::as_ptr(socket).addr()
+}
+
+impl Table {
+    fn new() -> Self {
+        Self {
+            sockets: Slab::new(),
+            slots: HashMap::default(),
+            by_id: HashMap::default(),
+            by_pid: HashMap::default(),
+            rooms: HashMap::default(),
+            met: Vec::new(),
+            selection: 0,
+            position: Offset::ZERO,
+        }
+    }
+
+    /// Puts the socket in, with the rooms it is in now. One that came along when its connection moved is there already.
+    fn insert(&mut self, socket: &Arc<Inner>) {
+        if self.slots.contains_key(&address(socket)) {
+            return;
+        }
+        let slot = self.sockets.insert(Entry { socket: socket.clone(), rooms: Vec::new() }) as u32;
+        self.slots.insert(address(socket), slot);
+        self.by_id.insert(socket.id, slot);
+        if let Some(pid) = socket.pid {
+            self.by_pid.insert(pid, slot);
+        }
+        if self.met.len() <= slot as usize {
+            self.met.resize(slot as usize + 1, 0);
+        }
+        self.join(socket, &socket.rooms());
+    }
+
+    fn remove(&mut self, socket: &Arc<Inner>) {
+        let Some(slot) = self.slots.remove(&address(socket)) else { return };
+        if self.by_id.get(&socket.id) == Some(&slot) {
+            self.by_id.remove(&socket.id);
+        }
+        if let Some(pid) = socket.pid
+            && self.by_pid.get(&pid) == Some(&slot)
+        {
+            self.by_pid.remove(&pid);
+        }
+        for room in self.sockets.remove(slot as usize).rooms {
+            self.remove_member(slot, &room);
+        }
+    }
+
+    fn join(&mut self, socket: &Arc<Inner>, rooms: &[Room]) {
+        // One that is not in the table yet, or any more, takes its rooms along.
+        let Some(&slot) = self.slots.get(&address(socket)) else { return };
+        for room in rooms {
+            let added = if let Some(members) = self.rooms.get_mut(room) {
+                members.insert(slot)
+            } else {
+                let mut members = IndexSet::with_hasher(self.rooms.hasher().clone());
+                members.insert(slot);
+                self.rooms.insert(room.clone(), members);
+                true
+            };
+            if added {
+                self.sockets[slot as usize].rooms.push(room.clone());
+            }
+        }
+    }
+
+    fn leave(&mut self, socket: &Arc<Inner>, rooms: &[Room]) {
+        let Some(&slot) = self.slots.get(&address(socket)) else { return };
+        for room in rooms {
+            let known = &mut self.sockets[slot as usize].rooms;
+            if let Some(at) = known.iter().position(|known| known == room) {
+                known.swap_remove(at);
+                self.remove_member(slot, room);
+            }
+        }
+    }
+
+    fn remove_member(&mut self, slot: u32, room: &Room) {
+        if let Some(members) = self.rooms.get_mut(room) {
+            members.swap_remove(&slot);
+            if members.is_empty() {
+                self.rooms.remove(room);
+            }
+        }
+    }
+
+    /// The slot of the socket whose own room this is.
+    fn own_room(&self, room: &str) -> Option<u32> {
+        self.by_id.get(&room.parse::<Id>().ok()?).copied()
+    }
+
+    /// Calls `each` once for every socket that is meant.
+    fn select(&mut self, target: &Target, mut each: impl FnMut(&Arc<Inner>)) {
+        if target.except.is_empty() {
+            match &target.rooms[..] {
+                [] => {
+                    self.sockets.iter().for_each(|(_, entry)| each(&entry.socket));
+                    return;
+                }
+                [room] => {
+                    let members = self.rooms.get(room);
+                    let own = self.own_room(room).filter(|slot| members.is_none_or(|members| !members.contains(slot)));
+                    for &slot in members.into_iter().flatten().chain(&own) {
+                        each(&self.sockets[slot as usize].socket);
+                    }
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.selection = self.selection.wrapping_add(1);
+        if self.selection == 0 {
+            self.met.fill(0);
+            self.selection = 1;
+        }
+        let selection = self.selection;
+        for room in &target.except {
+            let own = self.own_room(room);
+            for &slot in self.rooms.get(room).into_iter().flatten().chain(&own) {
+                self.met[slot as usize] = selection;
+            }
+        }
+        if target.rooms.is_empty() {
+            for (slot, entry) in &self.sockets {
+                if self.met[slot] != selection {
+                    each(&entry.socket);
+                }
+            }
+            return;
+        }
+        for room in &target.rooms {
+            let own = self.own_room(room);
+            for &slot in self.rooms.get(room).into_iter().flatten().chain(&own) {
+                if std::mem::replace(&mut self.met[slot as usize], selection) != selection {
+                    each(&self.sockets[slot as usize].socket);
+                }
+            }
+        }
+    }
+
+    fn selected(&mut self, target: &Target) -> Vec<Arc<Inner>> {
+        let mut found = Vec::new();
+        self.select(target, |socket| found.push(socket.clone()));
+        found
+    }
+}
+
+struct Timer {
+    at: Instant,
+    conn: Weak<Conn>,
+    what: Due,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Heartbeat,
+    /// A namespace has to be joined by now.
+    Connect,
+    /// A connection that has ended has been kept long enough for its client to hear of it.
+    Forget,
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+impl Eq for Timer {}
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Timer {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+thread_local! {
+    static WORKERS: RefCell<Vec<Rc<Worker>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// This thread's part of a server.
+pub(crate) struct Worker {
+    hub: Weak<Hub>,
+    hub_number: usize,
+    index: WorkerIndex,
+    pending: Arc<AtomicBool>,
+    busy: Cell<bool>,
+    tables: RefCell<Vec<Table>>,
+    timers: RefCell<BinaryHeap<Reverse<Timer>>>,
+    waker: RefCell<Option<Waker>>,
+    spare: RefCell<Vec<Op>>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.unregister(self.index);
+        }
+    }
+}
+
+impl Worker {
+    /// This thread's worker of the server, if it has one.
+    pub(crate) fn current(hub: &Hub) -> Option<Rc<Self>> {
+        WORKERS
+            .try_with(|workers| workers.borrow().iter().find(|worker| worker.hub_number == hub.number).cloned())
+            .ok()
+            .flatten()
+    }
+
+    /// This thread's worker of the server; it is made, and its task begun, if there is none.
+    pub(crate) fn of(hub: &Arc<Hub>) -> Rc<Self> {
+        if let Some(found) = Self::current(hub) {
+            return found;
+        }
+        let (index, pending) = hub.register();
+        let worker = Rc::new(Self {
+            hub: Arc::downgrade(hub),
+            hub_number: hub.number,
+            index,
+            pending,
+            busy: Cell::new(false),
+            tables: RefCell::default(),
+            timers: RefCell::default(),
+            waker: RefCell::default(),
+            spare: RefCell::default(),
+        });
+        WORKERS.with(|workers| {
+            let mut workers = workers.borrow_mut();
+            // Those of servers that are gone.
+            workers.retain(|worker| worker.hub.strong_count() > 0);
+            workers.push(worker.clone());
+        });
+        actix_rt::spawn(run(Rc::downgrade(&worker)));
+        worker
+    }
+
+    pub(crate) fn index(&self) -> WorkerIndex {
+        self.index
+    }
+
+    /// Whether operations may be done now; not from within another one.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.busy.get()
+    }
+
+    /// Does all that lies in the mailbox.
+    pub(crate) fn drain(&self) {
+        if !self.pending.load(Ordering::Acquire) || self.busy.replace(true) {
+            return;
+        }
+        if let Some(hub) = self.hub.upgrade() {
+            let mut ops = self.spare.take();
+            // What is posted faster than it can be done must not keep the sockets from sending.
+            for _ in 0..BATCHES_PER_TURN {
+                hub.take(self.index, &mut ops);
+                if ops.is_empty() {
+                    break;
+                }
+                for op in ops.drain(..) {
+                    self.apply(&hub, op);
+                }
+            }
+            self.spare.replace(ops);
+        }
+        self.busy.set(false);
+    }
+
+    /// Does one operation now. The mailbox has been drained.
+    pub(crate) fn apply_now(&self, op: Op) {
+        self.busy.set(true);
+        if let Some(hub) = self.hub.upgrade() {
+            self.apply(&hub, op);
+        }
+        self.busy.set(false);
+        // What the operation itself asked for.
+        self.drain();
+    }
+
+    fn with_table<T>(&self, namespace: usize, use_it: impl FnOnce(&mut Table) -> T) -> T {
+        let mut tables = self.tables.borrow_mut();
+        if tables.len() <= namespace {
+            tables.resize_with(namespace + 1, Table::new);
+        }
+        use_it(&mut tables[namespace])
+    }
+
+    fn apply(&self, hub: &Arc<Hub>, op: Op) {
+        match op {
+            Op::Deliver(delivery) => self.deliver(hub, &delivery),
+            Op::Send { socket, frames, volatile } => self.send(&socket, frames, volatile, None),
+            Op::Add { socket, connect, added } => self.add(&socket, connect, added),
+            Op::Release(released) => self.release(*released),
+            Op::Remove(socket) => self.with_table(socket.namespace.index, |table| table.remove(&socket)),
+            Op::Join { socket, rooms } => self.with_table(socket.namespace.index, |table| table.join(&socket, &rooms)),
+            Op::Leave { socket, rooms } => {
+                self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms));
+            }
+            Op::Disconnect { socket, close } => self.disconnect(&socket, close),
+            Op::JoinAll { namespace, target, rooms } => self.with_table(namespace, |table| {
+                for socket in table.selected(&target) {
+                    table.join(&socket, &socket.add_rooms(&rooms));
+                }
+            }),
+            Op::LeaveAll { namespace, target, rooms } => self.with_table(namespace, |table| {
+                for socket in table.selected(&target) {
+                    table.leave(&socket, &socket.remove_rooms(&rooms));
+                }
+            }),
+            Op::DisconnectAll { namespace, target, close } => {
+                for socket in self.with_table(namespace, |table| table.selected(&target)) {
+                    self.disconnect(&socket, close);
+                }
+            }
+            Op::Fetch { namespace, target, to } => {
+                let found = self.with_table(namespace, |table| table.selected(&target));
+                let infos = found.iter().filter(|socket| socket.is_live()).map(|socket| socket.info()).collect();
+                // Nobody may wait for the answer any more.
+                let _ = to.send(infos);
+            }
+            Op::Supersede { namespace, pid, epoch } => {
+                let found = self.with_table(namespace, |table| {
+                    table.by_pid.get(&pid).map(|&slot| table.sockets[slot as usize].socket.clone())
+                });
+                if let Some(socket) = found.filter(|socket| socket.epoch() < epoch) {
+                    socket.supersede();
+                }
+            }
+            Op::MoveOut(conn) => {
+                for socket in conn.client.lock().sockets() {
+                    self.with_table(socket.namespace.index, |table| table.remove(socket));
+                }
+                conn.finish_move();
+            }
+            Op::MoveIn(conn) => {
+                for socket in conn.client.lock().sockets() {
+                    if socket.phase() != Phase::Closed {
+                        self.with_table(socket.namespace.index, |table| table.insert(socket));
+                    }
+                }
+            }
+            Op::Run(task) => task(),
+        }
+    }
+
+    fn deliver(&self, hub: &Arc<Hub>, delivery: &Delivery) {
+        let mut overflown = Vec::new();
+        let mut queued = 0;
+        let mut found = 0;
+        self.with_table(delivery.namespace, |table| {
+            if let Some(offset) = delivery.offset {
+                table.position = offset;
+            }
+            table.select(&delivery.target, |socket| {
+                if let Some(request) = &delivery.acks {
+                    if !socket.is_live() {
+                        return;
+                    }
+                    found += 1;
+                    socket
+                        .expect_ack(request.id, Acker::Broadcast { to: request.to.clone(), expires: request.expires });
+                }
+                match self.push(socket, delivery.frames.clone(), delivery.volatile, delivery.offset) {
+                    Pushed::Queued => queued += 1,
+                    Pushed::Overflow => overflown.push(socket.clone()),
+                    Pushed::Dropped | Pushed::Gone => {}
+                }
+            });
+        });
+        hub.stats.messages_queued.add(queued);
+        for socket in overflown {
+            socket.conn.close(DisconnectReason::SlowConsumer);
+        }
+        if let Some(request) = &delivery.acks {
+            request.found.change(-1, found, &request.to);
+        }
+    }
+
+    fn push(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) -> Pushed {
+        match socket.phase() {
+            Phase::Live => socket.conn.push(frames, volatile, self.index),
+            Phase::Buffering => {
+                socket.hold(offset, frames);
+                Pushed::Queued
+            }
+            Phase::Pending | Phase::Closed => Pushed::Gone,
+        }
+    }
+
+    fn send(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) {
+        match self.push(socket, frames, volatile, offset) {
+            Pushed::Overflow => socket.conn.close(DisconnectReason::SlowConsumer),
+            Pushed::Queued => socket.conn.hub.stats.messages_queued.one(),
+            Pushed::Dropped | Pushed::Gone => {}
+        }
+    }
+
+    fn add(&self, socket: &Arc<Inner>, connect: Option<Bytes>, added: Option<oneshot::Sender<Offset>>) {
+        if socket.phase() == Phase::Closed {
+            return;
+        }
+        if connect.is_none() {
+            socket.begin_holding();
+        }
+        let position = self.with_table(socket.namespace.index, |table| {
+            table.insert(socket);
+            table.position
+        });
+        if let Some(frames) = connect
+            && socket.go_live()
+        {
+            self.send(socket, frames, false, None);
+        }
+        if let Some(added) = added {
+            // Who asked may be gone with the connection.
+            let _ = added.send(position);
+        }
+    }
+
+    fn disconnect(&self, socket: &Arc<Inner>, close: bool) {
+        if matches!(socket.phase(), Phase::Live) {
+            self.send(socket, socket.namespace.disconnect_frame.clone(), false, None);
+        }
+        socket.finish(DisconnectReason::ServerNamespaceDisconnect);
+        if close {
+            // The others of the connection are told, too.
+            let others = socket.conn.client.lock().sockets().to_vec();
+            for other in others {
+                self.disconnect(&other, false);
+            }
+            socket.conn.close(DisconnectReason::ForcedServerClose);
+        }
+    }
+
+    fn release(&self, released: Released) {
+        let Released { socket, connect, missed, up_to } = released;
+        let Some(held) = socket.release() else { return };
+        self.send(&socket, connect, false, None);
+        for frames in missed {
+            self.send(&socket, frames, false, None);
+        }
+        for (offset, frames) in held {
+            if offset.is_none_or(|offset| offset > up_to) {
+                self.send(&socket, frames, false, None);
+            }
+        }
+    }
+
+    // --- timers ------------------------------------------------------------------------------------
+
+    /// Begins to keep the time for a connection.
+    pub(crate) fn watch(&self, conn: &Arc<Conn>) {
+        let config = &conn.hub.config;
+        let now = Instant::now();
+        self.add_timer(Timer { at: now + config.ping_interval, conn: Arc::downgrade(conn), what: Due::Heartbeat });
+        if conn.hub.namespaces().is_some() {
+            self.add_timer(Timer { at: now + config.connect_timeout, conn: Arc::downgrade(conn), what: Due::Connect });
+        }
+    }
+
+    fn add_timer(&self, timer: Timer) {
+        let mut timers = self.timers.borrow_mut();
+        let sooner = timers.peek().is_none_or(|Reverse(first)| timer.at < first.at);
+        timers.push(Reverse(timer));
+        if sooner && let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Does what is due, and tells when the next thing is.
+    fn fire(&self, now: Instant) -> Option<Instant> {
+        loop {
+            let timer = {
+                let mut timers = self.timers.borrow_mut();
+                match timers.peek() {
+                    Some(Reverse(first)) if first.at <= now => timers.pop().map(|Reverse(timer)| timer),
+                    first => return first.map(|Reverse(timer)| timer.at),
+                }
+            };
+            let Some(timer) = timer else { continue };
+            let Some(conn) = timer.conn.upgrade() else { continue };
+            match timer.what {
+                Due::Heartbeat => match conn.heartbeat(now) {
+                    // It moved to another worker, which keeps its time now.
+                    Heartbeat::At(_) if conn.home() != self.index => {}
+                    Heartbeat::At(at) => self.add_timer(Timer { at, conn: timer.conn, what: Due::Heartbeat }),
+                    Heartbeat::Expired => conn.close(DisconnectReason::PingTimeout),
+                    Heartbeat::Gone => {
+                        // Time for a polling client to hear of it by its next request.
+                        let at = now + Duration::from_secs(30);
+                        self.add_timer(Timer { at, conn: timer.conn, what: Due::Forget });
+                    }
+                },
+                Due::Connect => {
+                    if conn.client.lock().is_idle() && !conn.is_closed() {
+                        conn.hub.stats.connect_timeouts.one();
+                        conn.close(DisconnectReason::ForcedServerClose);
+                    }
+                }
+                Due::Forget => conn.hub.polled(&conn),
+            }
+        }
+    }
+}
+
+/// The worker's task: empties the mailbox, keeps the time.
+async fn run(worker: RcWeak<Worker>) {
+    let mut sleep = pin!(tokio::time::sleep(Duration::from_hours(24)));
+    std::future::poll_fn(move |cx: &mut Context<'_>| {
+        let Some(worker) = worker.upgrade() else { return Poll::Ready(()) };
+        for _ in 0..BATCHES_PER_TURN {
+            worker.drain();
+            worker.waker.replace(Some(cx.waker().clone()));
+            let next = worker.fire(Instant::now());
+            let Some(hub) = worker.hub.upgrade() else { return Poll::Ready(()) };
+            if !hub.wait(worker.index, cx.waker()) {
+                continue;
+            }
+            let Some(next) = next else { return Poll::Pending };
+            sleep.as_mut().reset(next.into());
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
