@@ -70,6 +70,7 @@ async fn main() -> std::io::Result<()> {
     println!("Socket.IO on http://127.0.0.1:{port}");
     HttpServer::new(move || App::new().configure(|config| io.configure(config)))
         .h1_allow_half_closed(false)
+        .on_connect(socketio::on_connect)
         .bind(("127.0.0.1", port))?
         .run()
         .await

@@ -43,6 +43,7 @@ async fn main() -> std::io::Result<()> {
     let io = SocketIo::builder().namespace(main).build();
     let server = HttpServer::new(move || App::new().configure(|config| io.configure(config)))
         .h1_allow_half_closed(false)
+        .on_connect(socketio::on_connect)
         .bind(("127.0.0.1", port))?;
     for address in server.addrs() {
         println!("listening on {address}");

@@ -39,8 +39,10 @@ fn namespace(name: &str) -> Namespace {
 
 async fn serve(mount: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> std::io::Result<()> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
-    let server =
-        HttpServer::new(move || App::new().configure(&mount)).h1_allow_half_closed(false).bind(("127.0.0.1", port))?;
+    let server = HttpServer::new(move || App::new().configure(&mount))
+        .h1_allow_half_closed(false)
+        .on_connect(socketio::on_connect)
+        .bind(("127.0.0.1", port))?;
     for address in server.addrs() {
         println!("listening on {address}");
     }

@@ -1,6 +1,6 @@
 //! How a client joins a namespace: middlewares, then its session or a new one.
 //!
-//! Source: Socket.IO protocol v5, "connection to a namespace"; connection state recovery as in docs/adr/0024.
+//! Source: Socket.IO protocol v5, "connection to a namespace"; connection state recovery as in docs/adr/0025.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! A Socket.IO v5 server on Engine.IO v4 for actix-web.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod adapter;
@@ -7,6 +7,7 @@ mod client;
 mod codec;
 mod config;
 mod connect;
+mod connection;
 mod emitter;
 mod engine;
 mod events;
@@ -27,6 +28,7 @@ mod worker;
 
 pub use codec::{DecodeError, EncodeError, Payload};
 pub use connect::ConnectError;
+pub use connection::on_connect;
 pub use emitter::{BroadcastAckError, Emitter, IncompleteAcks, ServerSideEmitError};
 pub use engine::{Cors, Forbidden, Head as Handshake, Transport};
 pub use id::{Id, InvalidId};
