@@ -350,6 +350,10 @@ impl Conn {
         }
         if let Some(reason) = io.closed {
             io.poll = None;
+            if payload.is_empty() && reason == DisconnectReason::TransportClose {
+                // The client's own doing: it is not told what it said.
+                return Poll::Ready(Polled::Payload("6".to_owned()));
+            }
             if payload.is_empty() || reason == DisconnectReason::TransportError {
                 return Poll::Ready(Polled::Closed);
             }
