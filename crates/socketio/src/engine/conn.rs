@@ -147,6 +147,10 @@ impl Conn {
         self.io.lock().transport
     }
 
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.io.lock().upgrading
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.io.lock().closed.is_some()
     }
