@@ -159,7 +159,8 @@ every_case! {
 
 #[cfg(feature = "redis")]
 every_case! {
-    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world().await;
+    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world(super::OPTIONS.max_events).await;
+    redis_that_keeps_nothing_in_memory [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world(0).await;
 }
 
 #[cfg(feature = "redis")]

@@ -67,6 +67,12 @@ impl History {
         }
     }
 
+    /// Everything after this offset is at hand.
+    #[cfg(feature = "redis")]
+    pub(super) fn complete_after(&self) -> Offset {
+        self.complete_after
+    }
+
     /// The last offset given.
     pub(super) fn position(&self) -> Offset {
         self.last
