@@ -41,7 +41,11 @@ struct Recovery {
 
 /// The one order of a namespace. What is done at its sockets is done while this is held, so that all of them see the
 /// same order; the node neither waits nor calls back.
-struct Stream(Mutex<Option<History>>);
+struct Stream {
+    order: Mutex<Option<History>>,
+    /// The last offset given, to be had also while the order is held.
+    position: Mutex<Offset>,
+}
 
 impl LocalAdapter {
     /// Without recovery.
@@ -88,14 +92,22 @@ impl Shared {
             return Arc::clone(stream);
         }
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Stream(Mutex::new(self.recovery.as_ref().map(|it| History::new(it.began, &it.options)))));
+        let new = || {
+            let history = self.recovery.as_ref().map(|it| History::new(it.began, &it.options));
+            let position = history.as_ref().map_or(Offset::ZERO, History::position);
+            Arc::new(Stream { order: Mutex::new(history), position: Mutex::new(position) })
+        };
         Arc::clone(streams.entry(namespace.into()).or_insert_with(new))
     }
 }
 
 impl Stream {
     fn lock(&self) -> MutexGuard<'_, Option<History>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn position(&self) -> MutexGuard<'_, Offset> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,6 +130,7 @@ impl Adapter for LocalAdapter {
                 let offset = history.next(recovery.clock.unix_ms());
                 node.deliver(namespace, &broadcast, Some(offset));
                 history.keep(offset, broadcast);
+                *stream.position() = offset;
             }
             _ => node.deliver(namespace, &broadcast, None),
         }
