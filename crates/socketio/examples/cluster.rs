@@ -46,19 +46,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let recovery = RecoveryOptions { max_disconnection: Duration::from_mins(2), ..RecoveryOptions::default() };
     let io = SocketIo::builder()
         .cors(Cors::any())
-        .adapter(RedisStreams::builder(redis).recovery(recovery).build()?)
+        // Long enough for what is sent in those two minutes, at a thousand events a second and more.
+        .adapter(RedisStreams::builder(redis).max_len(200_000).recovery(recovery).build()?)
         .namespace(Namespace::new("/").middleware(authenticate).on("emit", emit))
         .build();
     let mounted = io.clone();
     let server = HttpServer::new(move || App::new().configure(|config| mounted.configure(config)))
         .h1_allow_half_closed(false)
         .on_connect(socketio::on_connect)
+        .disable_signals()
         .bind(("127.0.0.1", port))?;
     for address in server.addrs() {
         println!("listening on {address}");
     }
-    server.run().await?;
-    // What waits for the other nodes goes out before the process ends.
-    io.close().await;
+    // At the end clients are told, and what waits for the other nodes goes out.
+    io.run_until_signal(server.run()).await?;
     Ok(())
 }

@@ -195,7 +195,8 @@ impl Joining {
         // What is delivered from here on reaches the socket once it is in the tables; the worker may be ahead of this.
         let known = sessions.position(&namespace.name);
         let start = self.add(socket).await?.max(known);
-        let session = socket.session(start).ok_or(Ended::ConnectionClosed)?;
+        socket.starts_from(start);
+        let session = socket.session().ok_or(Ended::ConnectionClosed)?;
         let rooms = session.rooms.clone();
         if let Err(error) = sessions.begin(&namespace.name, session).await {
             // The store goes on trying; until it is back, the client could not be recovered anyway.
@@ -270,7 +271,7 @@ impl Joining {
 fn catch_up(sessions: &dyn Sessions, socket: &Arc<Inner>, written: &[crate::Room]) {
     let rooms = socket.all_rooms();
     let same = rooms.len() == written.len() && rooms.iter().all(|room| written.contains(room));
-    if !same && let Some(session) = socket.session(Offset::ZERO) {
+    if !same && let Some(session) = socket.session() {
         sessions.update(&socket.namespace.name, session);
     }
 }

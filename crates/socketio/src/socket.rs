@@ -66,6 +66,8 @@ struct Shared {
     extensions: Option<Box<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
     held: Option<Box<Held>>,
     recovery: Recovery,
+    /// The session began after the events up to here.
+    start: Offset,
 }
 
 /// Messages with the offset at which they stand.
@@ -122,6 +124,7 @@ impl Inner {
                 extensions: None,
                 held: None,
                 recovery: Recovery::New,
+                start: Offset::ZERO,
             }),
         })
     }
@@ -135,6 +138,7 @@ impl Inner {
         shared.extensions = old.extensions.take();
         shared.recovery = Recovery::Recovered;
         shared.data = session.data;
+        shared.start = session.start;
         // Rooms that a middleware has chosen for this connection are joined too.
         shared.rooms.clone_from(&old.rooms);
         for room in session.rooms {
@@ -281,7 +285,13 @@ impl Inner {
         self.conn.hub.namespaces()?.adapter.sessions()
     }
 
-    pub(crate) fn session(&self, start: Offset) -> Option<Session> {
+    /// The session begins after the events up to here.
+    pub(crate) fn starts_from(&self, start: Offset) {
+        self.shared.lock().start = start;
+    }
+
+    /// The session as it is now.
+    pub(crate) fn session(&self) -> Option<Session> {
         let pid = self.pid?;
         let shared = self.shared.lock();
         let mut rooms = vec![Room::from(self.id.as_str())];
@@ -292,7 +302,7 @@ impl Inner {
             rooms,
             data: if shared.data.is_null() { Value::Object(serde_json::Map::new()) } else { shared.data.clone() },
             user: shared.user.as_deref().map(str::to_owned),
-            start,
+            start: shared.start,
             epoch: self.epoch(),
         })
     }
@@ -301,7 +311,7 @@ impl Inner {
     pub(crate) fn session_changed(&self) {
         if self.phase() == Phase::Live
             && let Some(sessions) = self.sessions()
-            && let Some(session) = self.session(Offset::ZERO)
+            && let Some(session) = self.session()
         {
             sessions.update(&self.namespace.name, session);
         }

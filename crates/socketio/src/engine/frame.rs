@@ -69,16 +69,6 @@ pub(crate) fn binary(data: &[u8]) -> Bytes {
     out.freeze()
 }
 
-/// Whether the first of these frames is the packet by which a client learns that it is in a namespace.
-pub(crate) fn is_connect(frames: &[u8]) -> bool {
-    let body = match frames {
-        [TEXT, 126, _, _, body @ ..] => body,
-        [TEXT, short, body @ ..] if *short < 126 => body,
-        _ => return false,
-    };
-    body.starts_with(b"40")
-}
-
 /// The answer to a WebSocket ping.
 pub(crate) fn pong(data: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(data.len() + 2);

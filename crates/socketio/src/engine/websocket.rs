@@ -12,7 +12,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use actix_http::ws::{OpCode, Parser};
@@ -34,14 +33,6 @@ use crate::reason::DisconnectReason;
 /// Chunks read in one go before the sockets of other tasks get their turn.
 const CHUNKS_PER_TURN: usize = 16;
 
-/// Time between a client's entry to a namespace and the next message to it.
-///
-/// The protocol's test suite listens for one message after the other, and loses the second of two that its socket reads at
-/// once. The original is saved by its event loop, mostly; here two messages in one write would fail it every time.
-///
-/// Source: socketio/socket.io: docs/socket.io-protocol/v5-test-suite/test-suite.js, `waitFor`
-const PAUSE_AFTER_CONNECT: Duration = Duration::from_millis(5);
-
 /// The body of the answer to a WebSocket handshake.
 pub(crate) struct WebSocket {
     conn: Arc<Conn>,
@@ -53,8 +44,8 @@ pub(crate) struct WebSocket {
     fragments: Option<Box<Fragments>>,
     /// Control frames, which go before messages.
     control: VecDeque<Bytes>,
-    /// While probing: when the client has to have switched. While open: when the next message may go out.
-    timer: Option<Pin<Box<Sleep>>>,
+    /// While probing: when the client has to have switched.
+    upgrade_by: Option<Pin<Box<Sleep>>>,
     read_closed: bool,
 }
 
@@ -83,7 +74,7 @@ impl WebSocket {
     pub(crate) fn probing(conn: Arc<Conn>, payload: Payload) -> Self {
         let upgrade_by = Box::pin(tokio::time::sleep(conn.hub.config.upgrade_timeout));
         let mut socket = Self::new(conn, payload, Phase::Probing);
-        socket.timer = Some(upgrade_by);
+        socket.upgrade_by = Some(upgrade_by);
         socket
     }
 
@@ -102,7 +93,7 @@ impl WebSocket {
             partial: None,
             fragments: None,
             control: VecDeque::new(),
-            timer: None,
+            upgrade_by: None,
             read_closed: false,
         }
     }
@@ -155,16 +146,6 @@ impl WebSocket {
         } else if !buffer.is_empty() {
             self.partial = Some(buffer);
         }
-    }
-
-    /// Whether the next message has to wait.
-    fn pauses(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(timer) = &mut self.timer else { return false };
-        if timer.as_mut().poll(cx).is_pending() {
-            return true;
-        }
-        self.timer = None;
-        false
     }
 
     fn oversized(&mut self) {
@@ -253,7 +234,7 @@ impl WebSocket {
                     return;
                 }
                 self.phase = Phase::Open;
-                self.timer = None;
+                self.upgrade_by = None;
                 self.conn.hub.upgraded(&self.conn);
             }
             _ => self.fail(DisconnectReason::ParseError),
@@ -292,25 +273,18 @@ impl MessageBody for WebSocket {
         if let Some(frame) = this.control.pop_front() {
             return Poll::Ready(Some(Ok(frame)));
         }
-        let paused = this.phase == Phase::Open && this.pauses(cx);
         match this.phase {
             Phase::Ended => Poll::Ready(None),
             Phase::Probing => {
-                let late = this.timer.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
+                let late = this.upgrade_by.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
                 if late || this.conn.is_closed() {
                     this.end(DisconnectReason::TransportClose);
                     return Poll::Ready(None);
                 }
                 Poll::Pending
             }
-            Phase::Open if paused => Poll::Pending,
             Phase::Open => match this.conn.poll_outbound(cx.waker()) {
-                Poll::Ready(Outbound::Frame(frames)) => {
-                    if frame::is_connect(&frames) {
-                        this.timer = Some(Box::pin(tokio::time::sleep(PAUSE_AFTER_CONNECT)));
-                    }
-                    Poll::Ready(Some(Ok(frames)))
-                }
+                Poll::Ready(Outbound::Frame(frames)) => Poll::Ready(Some(Ok(frames))),
                 Poll::Ready(Outbound::Closed(reason)) => {
                     this.phase = Phase::Ended;
                     Poll::Ready(Some(Ok(frame::close(reason.close_code(), reason.as_str()))))
