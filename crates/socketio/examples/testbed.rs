@@ -498,7 +498,7 @@ fn milliseconds(name: &str, unless_set: u64) -> Duration {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
     let port = setting("PORT").and_then(|port| port.parse().ok()).unwrap_or(3000);
     let (ping_interval, ping_timeout) = (milliseconds("PING_INTERVAL", 300), milliseconds("PING_TIMEOUT", 2000));
     let recovery = RecoveryOptions { heartbeat: ping_interval + ping_timeout, ..RecoveryOptions::default() };
