@@ -345,8 +345,7 @@ impl Conn {
             if payload.is_empty() || reason == DisconnectReason::TransportError {
                 return Poll::Ready(Polled::Closed);
             }
-            payload.push(frame::SEPARATOR);
-            payload.push('1');
+            // The end is told by the next request: the client handles it before the packets that come along with it.
             return Poll::Ready(Polled::Payload(payload));
         }
         if payload.is_empty() {

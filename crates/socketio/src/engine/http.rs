@@ -275,11 +275,12 @@ async fn poll(conn: &Arc<Conn>) -> Result<HttpResponse, Refused> {
         conn.close(DisconnectReason::TransportError);
         return Err(Refused::bad_request());
     };
-    let polled = poller.await;
-    conn.hub.polled(conn);
-    Ok(match polled {
+    Ok(match poller.await {
         Polled::Payload(payload) => text(payload),
-        Polled::Closed => text("1".to_owned()),
+        Polled::Closed => {
+            conn.hub.polled(conn);
+            text("1".to_owned())
+        }
     })
 }
 

@@ -67,11 +67,6 @@ impl History {
         }
     }
 
-    /// The last offset given.
-    pub(super) fn position(&self) -> Offset {
-        self.last
-    }
-
     /// Whether everything after the offset is at hand.
     pub(super) fn check(&self, offset: Offset) -> Result<(), NotRecovered> {
         if offset < self.complete_after {
@@ -161,6 +156,6 @@ mod tests {
         assert_eq!(history.kept.len(), 2);
         push(&mut history, 2000, &"x".repeat(5000));
         assert_eq!((history.kept.len(), history.size_bytes), (0, 0));
-        assert!(history.check(history.position()).is_ok());
+        assert!(history.check(history.last).is_ok());
     }
 }
