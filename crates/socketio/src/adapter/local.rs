@@ -41,8 +41,12 @@ struct Recovery {
 }
 
 /// The one order of a namespace. What is done at its sockets is done while this is held, so that all of them see the
-/// same order; the node neither waits nor calls back.
-struct Stream(Mutex<Option<History>>);
+/// same order; the node neither waits nor calls back, except for the position.
+struct Stream {
+    order: Mutex<Option<History>>,
+    /// The last offset given. The node asks for it in the midst of a delivery, while the order is held.
+    position: Mutex<Offset>,
+}
 
 impl LocalAdapter {
     /// Without recovery.
@@ -89,14 +93,29 @@ impl Shared {
             return Arc::clone(stream);
         }
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Stream(Mutex::new(self.recovery.as_ref().map(|it| History::new(it.began, &it.options)))));
+        let new = || Arc::new(Stream::new(self.recovery.as_ref()));
         Arc::clone(streams.entry(namespace.into()).or_insert_with(new))
     }
 }
 
 impl Stream {
+    fn new(recovery: Option<&Recovery>) -> Self {
+        Self {
+            order: Mutex::new(recovery.map(|it| History::new(it.began, &it.options))),
+            position: Mutex::new(recovery.map_or(Offset::ZERO, |it| it.began)),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<History>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn position(&self) -> Offset {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn move_to(&self, offset: Offset) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = offset;
     }
 }
 
@@ -119,6 +138,7 @@ impl Adapter for LocalAdapter {
                 let offset = history.next(recovery.clock.unix_ms());
                 node.deliver(namespace, &broadcast, Some(offset));
                 history.keep(offset, broadcast);
+                stream.move_to(offset);
             }
             _ => node.deliver(namespace, &broadcast, None),
         }

@@ -457,13 +457,15 @@ describe(`rooms with ${MODE} clients`, () => {
 
   it("are fetched with data and handshake", async () => {
     const prefix = unique("fetched");
-    const sockets = await Promise.all(["ann", "bob"].map((token) => connected(url, { auth: { token, room: prefix } })));
+    const sockets = await Promise.all(
+      ["ann", "bob"].map((token) => connected(url, { auth: { token, room: prefix }, query: { colour: token } })),
+    );
     await ask(sockets[0], "set-data", { nested: { list: [1, "zwei"] } });
     const found = await ask(sockets[1], "fetch", { to: [prefix] });
     found.sort((a, b) => (a.data.user < b.data.user ? -1 : 1));
     assert.deepEqual(found, [
-      { id: sockets[0].id, rooms: [sockets[0].id, prefix].sort(), data: { user: "ann", nested: { list: [1, "zwei"] } }, auth: { token: "ann", room: prefix } },
-      { id: sockets[1].id, rooms: [sockets[1].id, prefix].sort(), data: { user: "bob" }, auth: { token: "bob", room: prefix } },
+      { id: sockets[0].id, rooms: [sockets[0].id, prefix].sort(), data: { user: "ann", nested: { list: [1, "zwei"] } }, colour: "ann" },
+      { id: sockets[1].id, rooms: [sockets[1].id, prefix].sort(), data: { user: "bob" }, colour: "bob" },
     ]);
   });
 

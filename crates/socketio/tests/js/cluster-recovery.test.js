@@ -13,7 +13,7 @@ import { delay, required, until, within } from "./support/wait.js";
 const urls = [required("NODE_A_URL"), required("NODE_B_URL")];
 const reference = process.env.REFERENCE === "1";
 const beyond = { skip: reference && "the original doesn't promise this" };
-const websocket = { transports: ["websocket"] };
+const websocket = { transports: ["websocket"], auth: { token: "somebody" } };
 
 const proxies = [];
 async function proxied(...targets) {

@@ -177,8 +177,8 @@ for (const [from, name] of [[0, "a"], [1, "b"]]) {
 
     it("fetches the sockets of both", async () => {
       const room = unique("fetched");
-      const auth = (token) => ({ ...websocket, auth: { token, room, extra: { list: [1, "zwei"] } } });
-      const sockets = [await connected(urls.a, auth("ann")), await connected(urls.b, auth("bob"))];
+      const as = (token) => ({ ...websocket, auth: { token, room }, query: { colour: `${token} & häß` } });
+      const sockets = [await connected(urls.a, as("ann")), await connected(urls.b, as("bob"))];
       await ask(sockets[other], "set-data", { nested: { list: [1, "zwei", null] } });
       const found = await ask(sockets[from], "fetch", { to: [room] });
       found.sort((one, two) => (one.data.user < two.data.user ? -1 : 1));
@@ -186,7 +186,7 @@ for (const [from, name] of [[0, "a"], [1, "b"]]) {
         id: socket.id,
         rooms: [socket.id, room].sort(),
         data: { user: ["ann", "bob"][n], ...(n === other ? { nested: { list: [1, "zwei", null] } } : {}) },
-        auth: auth(["ann", "bob"][n]).auth,
+        colour: `${["ann", "bob"][n]} & häß`,
       }));
       assert.deepEqual(found, wanted);
       const except = await ask(sockets[from], "fetch", { to: [room], except: [sockets[other].id] });

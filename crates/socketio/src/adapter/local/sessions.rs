@@ -8,7 +8,7 @@ use std::{
 use ahash::AHashMap;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
-use super::{History, Recovery, Shared};
+use super::{Recovery, Shared};
 use crate::{
     Offset, Room,
     adapter::{AdapterError, target::Rooms},
@@ -99,7 +99,7 @@ impl Table {
 
 impl Sessions for LocalSessions {
     fn position(&self, namespace: &str) -> Offset {
-        self.shared.stream(namespace).lock().as_ref().map_or(self.recovery().began, History::position)
+        self.shared.stream(namespace).position()
     }
 
     fn begin(&self, namespace: &str, session: Session) -> BoxFuture<'static, Result<(), AdapterError>> {

@@ -153,7 +153,11 @@ function serve(socket) {
   /** Sockets of an audience, as the cluster tells of them. */
   socket.on("fetch", async (options, ack) => {
     const sockets = await audience(socket, options).fetchSockets();
-    ack(sockets.map(({ id, rooms, data, handshake }) => ({ id, rooms: [...rooms].sort(), data, auth: handshake.auth })));
+    ack(
+      sockets.map(({ id, rooms, data, handshake }) => {
+        return { id, rooms: [...rooms].sort(), data, colour: handshake.query.colour ?? null };
+      }),
+    );
   });
   socket.on("sockets-join", (options, rooms, ack) => {
     audience(socket, options).socketsJoin(rooms);
