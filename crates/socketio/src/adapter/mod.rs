@@ -6,10 +6,14 @@
 
 mod clock;
 mod local;
+#[cfg(feature = "redis")]
+mod redis_streams;
 mod target;
 
 pub use clock::{Clock, SystemClock};
 pub use local::LocalAdapter;
+#[cfg(feature = "redis")]
+pub use redis_streams::{BuildError, RedisStreams, RedisStreamsBuilder, RedisStreamsStats};
 
 use std::{sync::Arc, time::Duration};
 

@@ -147,6 +147,10 @@ impl Conn {
         self.io.lock().transport
     }
 
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.io.lock().upgrading
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.io.lock().closed.is_some()
     }
@@ -350,6 +354,10 @@ impl Conn {
         }
         if let Some(reason) = io.closed {
             io.poll = None;
+            if payload.is_empty() && reason == DisconnectReason::TransportClose {
+                // The client's own doing: it is not told what it said.
+                return Poll::Ready(Polled::Payload("6".to_owned()));
+            }
             if payload.is_empty() || reason == DisconnectReason::TransportError {
                 return Poll::Ready(Polled::Closed);
             }

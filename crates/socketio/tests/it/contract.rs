@@ -157,6 +157,16 @@ every_case! {
     local []: super::local();
 }
 
+#[cfg(feature = "redis")]
+every_case! {
+    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world().await;
+}
+
+#[cfg(feature = "redis")]
+every_case_without_recovery! {
+    redis_without_recovery [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world_without_recovery().await;
+}
+
 every_case_without_recovery! {
     local_without_recovery []: super::local_without_recovery();
 }
@@ -175,7 +185,7 @@ async fn a_broadcast_arrives_as_it_was_sent(World { adapter, node, .. }: World) 
 
 pub(crate) fn with_attachments() -> Payload {
     let text = r#"["file",{"name":"x","parts":[{"_placeholder":true,"num":0},7,{"_placeholder":true,"num":1}]}]"#;
-    Payload::from_parts(text.into(), vec![Bytes::from_static(b"\x00\xff\x80"), Bytes::new()])
+    Payload::from_parts(text.into(), vec![Bytes::from_static(b"\x00\xff\x80"), Bytes::new()]).unwrap()
 }
 
 async fn attachments_arrive_where_they_were(World { adapter, node, .. }: World) {

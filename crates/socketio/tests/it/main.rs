@@ -4,3 +4,15 @@
 mod contract;
 mod contract_recovery;
 mod node;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redis_cluster;
+#[cfg(feature = "redis")]
+mod redis_outage;
+#[cfg(feature = "redis")]
+mod redis_server;
+#[cfg(feature = "redis")]
+mod redis_sessions;
+#[cfg(feature = "redis")]
+mod redis_wire;

@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn push(history: &mut History, now_ms: u64, text: &str) -> Offset {
-        let payload = Payload::from_parts(format!("[\"{text}\"]").into(), Vec::new());
+        let payload = Payload::from_parts(format!("[\"{text}\"]").into(), Vec::new()).unwrap();
         let offset = history.next(now_ms);
         history.keep(offset, Broadcast { payload, target: Target::default(), volatile: false });
         offset
