@@ -87,6 +87,12 @@ impl Tally {
 /// Batches of operations done in one go before other tasks get their turn.
 const BATCHES_PER_TURN: usize = 8;
 
+/// A sweep begins so long after the one before, for each socket in that: about twice what the write takes, so that the
+/// other half of the time is left for what clients send.
+const SWEEP_PER_SOCKET: Duration = Duration::from_micros(10);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
 /// What a worker is told to do.
 pub(crate) enum Op {
     Deliver(Arc<Delivery>),
@@ -363,6 +369,10 @@ pub(crate) struct Worker {
     timers: RefCell<BinaryHeap<Reverse<Timer>>>,
     waker: RefCell<Option<Waker>>,
     spare: RefCell<Vec<Op>>,
+    /// Connections with broadcasts in their queues that nobody sends before the next sweep.
+    asleep: RefCell<Vec<Arc<Conn>>>,
+    /// When the next sweep may begin.
+    sweep_from: Cell<Instant>,
 }
 
 impl Drop for Worker {
@@ -398,6 +408,8 @@ impl Worker {
             timers: RefCell::default(),
             waker: RefCell::default(),
             spare: RefCell::default(),
+            asleep: RefCell::default(),
+            sweep_from: Cell::new(Instant::now()),
         });
         WORKERS.with(|workers| {
             let mut workers = workers.borrow_mut();
@@ -519,6 +531,7 @@ impl Worker {
 
     fn deliver(&self, hub: &Arc<Hub>, delivery: &Delivery) {
         let mut overflown = Vec::new();
+        let mut asleep = self.asleep.borrow_mut();
         let mut queued = 0;
         let mut found = 0;
         self.with_table(delivery.namespace, |table| {
@@ -534,13 +547,19 @@ impl Worker {
                     socket
                         .expect_ack(request.id, Acker::Broadcast { to: request.to.clone(), expires: request.expires });
                 }
-                match self.push(socket, delivery.frames.clone(), delivery.volatile, delivery.offset) {
+                match self.push(socket, delivery.frames.clone(), delivery.volatile, delivery.offset, true) {
                     Pushed::Queued => queued += 1,
+                    Pushed::Asleep => {
+                        queued += 1;
+                        asleep.push(socket.conn.clone());
+                    }
                     Pushed::Overflow => overflown.push(socket.clone()),
                     Pushed::Dropped | Pushed::Gone => {}
                 }
             });
         });
+        drop(asleep);
+        self.sweep_or_wait();
         hub.stats.messages_queued.add(queued);
         for socket in overflown {
             socket.conn.close(DisconnectReason::SlowConsumer);
@@ -550,8 +569,16 @@ impl Worker {
         }
     }
 
-    fn push(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) -> Pushed {
+    fn push(
+        &self,
+        socket: &Arc<Inner>,
+        frames: Bytes,
+        volatile: bool,
+        offset: Option<Offset>,
+        quietly: bool,
+    ) -> Pushed {
         match socket.phase() {
+            Phase::Live if quietly => socket.conn.push_quietly(frames, volatile, self.index),
             Phase::Live => socket.conn.push(frames, volatile, self.index),
             Phase::Buffering => {
                 socket.hold(offset, frames);
@@ -562,9 +589,9 @@ impl Worker {
     }
 
     fn send(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) {
-        match self.push(socket, frames, volatile, offset) {
+        match self.push(socket, frames, volatile, offset, false) {
             Pushed::Overflow => socket.conn.close(DisconnectReason::SlowConsumer),
-            Pushed::Queued => socket.conn.hub.stats.messages_queued.one(),
+            Pushed::Queued | Pushed::Asleep => socket.conn.hub.stats.messages_queued.one(),
             Pushed::Dropped | Pushed::Gone => {}
         }
     }
@@ -617,6 +644,50 @@ impl Worker {
             if offset.is_none_or(|offset| offset > up_to) {
                 self.send(&socket, frames, false, None);
             }
+        }
+    }
+
+    // --- sweeps ------------------------------------------------------------------------------------
+
+    /// Has the sockets send their broadcasts, unless the last sweep has hardly begun: then what comes until the next is
+    /// written along with it.
+    ///
+    /// A write costs the kernel the same for one message or ten, and at saturation that is most of what a broadcast costs.
+    /// A socket whose own event came, or which is sent something on its own, does not wait.
+    fn sweep_or_wait(&self) {
+        if self.asleep.borrow().is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        if self.sweep_from.get() <= now {
+            self.sweep(now);
+        } else if let Some(waker) = self.waker.take() {
+            // The worker's task has to sleep anew.
+            waker.wake();
+        }
+    }
+
+    /// Sweeps if there is reason to, or tells when it will be time.
+    fn sweep_if_due(&self, now: Instant) -> Option<Instant> {
+        if self.asleep.borrow().is_empty() {
+            return None;
+        }
+        let from = self.sweep_from.get();
+        if from > now {
+            return Some(from);
+        }
+        self.sweep(now);
+        None
+    }
+
+    fn sweep(&self, now: Instant) {
+        let mut asleep = self.asleep.borrow_mut();
+        let pause = SWEEP_PER_SOCKET * u32::try_from(asleep.len()).unwrap_or(u32::MAX);
+        // The timer knows whole milliseconds: a pause that is shorter would be longer.
+        let pause = if pause < SHORTEST_PAUSE { Duration::ZERO } else { pause.min(LONGEST_PAUSE) };
+        self.sweep_from.set(now + pause);
+        for conn in asleep.drain(..) {
+            conn.rouse();
         }
     }
 
@@ -677,6 +748,10 @@ impl Worker {
     }
 }
 
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
 /// The worker's task: empties the mailbox, keeps the time.
 async fn run(worker: RcWeak<Worker>) {
     let mut sleep = pin!(tokio::time::sleep(Duration::from_hours(24)));
@@ -685,7 +760,8 @@ async fn run(worker: RcWeak<Worker>) {
         for _ in 0..BATCHES_PER_TURN {
             worker.drain();
             worker.waker.replace(Some(cx.waker().clone()));
-            let next = worker.fire(Instant::now());
+            let now = Instant::now();
+            let next = earliest(worker.fire(now), worker.sweep_if_due(now));
             let Some(hub) = worker.hub.upgrade() else { return Poll::Ready(()) };
             if !hub.wait(worker.index, cx.waker()) {
                 continue;
