@@ -82,10 +82,10 @@ pub fn write(opcode: u8, content: &[u8], into: &mut Vec<u8>) {
     {
         into.push(MASKED | short);
     } else if let Ok(medium) = u16::try_from(content.len()) {
-        into.push(MASKED | 126);
+        into.push(MASKED | 0x7E);
         into.extend_from_slice(&medium.to_be_bytes());
     } else {
-        into.push(MASKED | 127);
+        into.push(MASKED | 0x7F);
         into.extend_from_slice(&(content.len() as u64).to_be_bytes());
     }
     into.extend_from_slice(&[0; 4]);
