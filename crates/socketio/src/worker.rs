@@ -87,9 +87,9 @@ impl Tally {
 /// Batches of operations done in one go before other tasks get their turn.
 const BATCHES_PER_TURN: usize = 8;
 
-/// A sweep begins so long after the one before, for each socket in that: about twice what the write takes, so that the
-/// other half of the time is left for what clients send.
-const SWEEP_PER_SOCKET: Duration = Duration::from_micros(10);
+/// A sweep over fewer sockets than this never makes the next one wait.
+const WIDE_SWEEP: usize = 64;
+/// The timer knows whole milliseconds: a pause that is shorter would be longer.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
@@ -373,6 +373,9 @@ pub(crate) struct Worker {
     asleep: RefCell<Vec<Arc<Conn>>>,
     /// When the next sweep may begin.
     sweep_from: Cell<Instant>,
+    /// Not all sockets of the last sweep have had their turn.
+    sweeping: Cell<bool>,
+    this: std::rc::Weak<Self>,
 }
 
 impl Drop for Worker {
@@ -398,7 +401,7 @@ impl Worker {
             return found;
         }
         let (index, pending) = hub.register();
-        let worker = Rc::new(Self {
+        let worker = Rc::new_cyclic(|this| Self {
             hub: Arc::downgrade(hub),
             hub_number: hub.number,
             index,
@@ -410,6 +413,8 @@ impl Worker {
             spare: RefCell::default(),
             asleep: RefCell::default(),
             sweep_from: Cell::new(Instant::now()),
+            sweeping: Cell::new(false),
+            this: this.clone(),
         });
         WORKERS.with(|workers| {
             let mut workers = workers.borrow_mut();
@@ -649,27 +654,26 @@ impl Worker {
 
     // --- sweeps ------------------------------------------------------------------------------------
 
-    /// Has the sockets send their broadcasts, unless the last sweep has hardly begun: then what comes until the next is
-    /// written along with it.
+    /// Has the sockets send their broadcasts; but a sweep over many begins no sooner after the one before than that took,
+    /// and what comes meanwhile is written along with it.
     ///
     /// A write costs the kernel the same for one message or ten, and at saturation that is most of what a broadcast costs.
     /// A socket whose own event came, or which is sent something on its own, does not wait.
     fn sweep_or_wait(&self) {
-        if self.asleep.borrow().is_empty() {
+        if self.asleep.borrow().is_empty() || self.sweeping.get() {
             return;
         }
         let now = Instant::now();
         if self.sweep_from.get() <= now {
             self.sweep(now);
-        } else if let Some(waker) = self.waker.take() {
-            // The worker's task has to sleep anew.
-            waker.wake();
+        } else {
+            self.sleep_anew();
         }
     }
 
     /// Sweeps if there is reason to, or tells when it will be time.
     fn sweep_if_due(&self, now: Instant) -> Option<Instant> {
-        if self.asleep.borrow().is_empty() {
+        if self.asleep.borrow().is_empty() || self.sweeping.get() {
             return None;
         }
         let from = self.sweep_from.get();
@@ -680,14 +684,34 @@ impl Worker {
         None
     }
 
-    fn sweep(&self, now: Instant) {
+    fn sweep(&self, began: Instant) {
         let mut asleep = self.asleep.borrow_mut();
-        let pause = SWEEP_PER_SOCKET * u32::try_from(asleep.len()).unwrap_or(u32::MAX);
-        // The timer knows whole milliseconds: a pause that is shorter would be longer.
-        let pause = if pause < SHORTEST_PAUSE { Duration::ZERO } else { pause.min(LONGEST_PAUSE) };
-        self.sweep_from.set(now + pause);
+        let wide = asleep.len() >= WIDE_SWEEP;
         for conn in asleep.drain(..) {
             conn.rouse();
+        }
+        if wide && let Some(this) = self.this.upgrade() {
+            self.sweeping.set(true);
+            // Tasks have their turns in the order in which they were woken: this one comes after the sockets.
+            actix_rt::spawn(async move { this.swept(began) });
+        }
+    }
+
+    fn swept(&self, began: Instant) {
+        let now = Instant::now();
+        let took = now - began;
+        let pause = if took < SHORTEST_PAUSE { Duration::ZERO } else { took.min(LONGEST_PAUSE) };
+        self.sweep_from.set(now + pause);
+        self.sweeping.set(false);
+        if !self.asleep.borrow().is_empty() {
+            self.sleep_anew();
+        }
+    }
+
+    /// Has the worker's task look again at what is next.
+    fn sleep_anew(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 
@@ -707,8 +731,8 @@ impl Worker {
         let mut timers = self.timers.borrow_mut();
         let sooner = timers.peek().is_none_or(|Reverse(first)| timer.at < first.at);
         timers.push(Reverse(timer));
-        if sooner && let Some(waker) = self.waker.take() {
-            waker.wake();
+        if sooner {
+            self.sleep_anew();
         }
     }
 
