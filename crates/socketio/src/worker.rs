@@ -353,6 +353,40 @@ fn send(socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offse
     }
 }
 
+fn disconnect(socket: &Arc<Inner>, close: bool) {
+    match socket.phase() {
+        Phase::Live => send(socket, socket.namespace.disconnect_frame.clone(), false, None),
+        // Its client waits for the namespace, and learns by this that it won't have it.
+        Phase::Buffering => drop(socket.conn.push(socket.namespace.disconnect_frame.clone(), false)),
+        // Only a middleware knows it yet, whose word is its result.
+        Phase::Pending if !close => return,
+        Phase::Pending | Phase::Closed => {}
+    }
+    socket.finish(DisconnectReason::ServerNamespaceDisconnect);
+    if close {
+        // The others of the connection are told, too.
+        let others = socket.conn.client.lock().sockets().to_vec();
+        for other in others {
+            disconnect(&other, false);
+        }
+        socket.conn.close(DisconnectReason::ForcedServerClose);
+    }
+}
+
+fn release(released: Released) {
+    let Released { socket, connect, missed, up_to } = released;
+    let Some(held) = socket.release() else { return };
+    send(&socket, connect, false, None);
+    for frames in missed {
+        send(&socket, frames, false, None);
+    }
+    for (offset, frames) in held {
+        if offset.is_none_or(|offset| offset > up_to) {
+            send(&socket, frames, false, None);
+        }
+    }
+}
+
 struct Timer {
     at: Instant,
     conn: Weak<Conn>,
@@ -538,13 +572,13 @@ impl Worker {
             Op::Deliver(delivery) => self.deliver(hub, &delivery),
             Op::Send { socket, frames, volatile } => send(&socket, frames, volatile, None),
             Op::Add { socket, connect, added } => self.add(&socket, connect, added),
-            Op::Release(released) => self.release(*released),
+            Op::Release(released) => release(*released),
             Op::Remove(socket) => drop(self.with_table(socket.namespace.index, |table| table.remove(&socket))),
             Op::Join { socket, rooms } => self.with_table(socket.namespace.index, |table| table.join(&socket, &rooms)),
             Op::Leave { socket, rooms } => {
                 self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms));
             }
-            Op::Disconnect { socket, close } => self.disconnect(&socket, close),
+            Op::Disconnect { socket, close } => disconnect(&socket, close),
             Op::JoinAll { namespace, target, rooms } => self.with_table(namespace, |table| {
                 for socket in table.selected(&target) {
                     table.join(&socket, &socket.add_rooms(&rooms));
@@ -557,7 +591,7 @@ impl Worker {
             }),
             Op::DisconnectAll { namespace, target, close } => {
                 for socket in self.with_table(namespace, |table| table.selected(&target)) {
-                    self.disconnect(&socket, close);
+                    disconnect(&socket, close);
                 }
             }
             Op::Fetch { namespace, target, to } => {
@@ -647,40 +681,6 @@ impl Worker {
         if let Some(added) = added {
             // Who asked may be gone with the connection.
             let _ = added.send(position);
-        }
-    }
-
-    fn disconnect(&self, socket: &Arc<Inner>, close: bool) {
-        match socket.phase() {
-            Phase::Live => send(socket, socket.namespace.disconnect_frame.clone(), false, None),
-            // Its client waits for the namespace, and learns by this that it won't have it.
-            Phase::Buffering => drop(socket.conn.push(socket.namespace.disconnect_frame.clone(), false)),
-            // Only a middleware knows it yet, whose word is its result.
-            Phase::Pending if !close => return,
-            Phase::Pending | Phase::Closed => {}
-        }
-        socket.finish(DisconnectReason::ServerNamespaceDisconnect);
-        if close {
-            // The others of the connection are told, too.
-            let others = socket.conn.client.lock().sockets().to_vec();
-            for other in others {
-                self.disconnect(&other, false);
-            }
-            socket.conn.close(DisconnectReason::ForcedServerClose);
-        }
-    }
-
-    fn release(&self, released: Released) {
-        let Released { socket, connect, missed, up_to } = released;
-        let Some(held) = socket.release() else { return };
-        send(&socket, connect, false, None);
-        for frames in missed {
-            send(&socket, frames, false, None);
-        }
-        for (offset, frames) in held {
-            if offset.is_none_or(|offset| offset > up_to) {
-                send(&socket, frames, false, None);
-            }
         }
     }
 
