@@ -41,12 +41,14 @@ async fn main() -> std::io::Result<()> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
     let main = Namespace::new("/").on("join:room", join).on("message:send", send).on("echo", echo);
     let io = SocketIo::builder().namespace(main).build();
-    let server = HttpServer::new(move || App::new().configure(|config| io.configure(config)))
+    let mounted = io.clone();
+    let server = HttpServer::new(move || App::new().configure(|config| mounted.configure(config)))
         .h1_allow_half_closed(false)
         .on_connect(socketio::on_connect)
+        .disable_signals()
         .bind(("127.0.0.1", port))?;
     for address in server.addrs() {
         println!("listening on {address}");
     }
-    server.run().await
+    io.run_until_signal(server.run()).await
 }

@@ -20,7 +20,12 @@ const PING_INTERVAL: Duration = Duration::from_millis(300);
 const PING_TIMEOUT: Duration = Duration::from_millis(200);
 const MAX_PAYLOAD_BYTES: usize = 1_000_000;
 
+/// The Socket.IO suite waits for one message after the other, and misses the second of two that its socket reads at once. The
+/// answer to its connect packet and the first event would be such two.
+const TIME_TO_LISTEN: Duration = Duration::from_millis(5);
+
 async fn greet(socket: Socket, Auth(auth): Auth<Value>) -> Result<(), EncodeError> {
+    tokio::time::sleep(TIME_TO_LISTEN).await;
     socket.emit("auth", &auth)
 }
 

@@ -24,10 +24,12 @@ async fn main() -> std::io::Result<()> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
     let io = SocketIo::builder().cors(Cors::any()).namespace(Namespace::new("/").on_any(echo)).build();
     println!("Socket.IO on http://127.0.0.1:{port}");
-    HttpServer::new(move || App::new().configure(|config| io.configure(config)))
+    let mounted = io.clone();
+    let server = HttpServer::new(move || App::new().configure(|config| mounted.configure(config)))
         .h1_allow_half_closed(false)
         .on_connect(socketio::on_connect)
+        .disable_signals()
         .bind(("127.0.0.1", port))?
-        .run()
-        .await
+        .run();
+    io.run_until_signal(server).await
 }

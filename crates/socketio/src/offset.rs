@@ -17,6 +17,15 @@ pub struct Offset {
 impl Offset {
     /// Before every broadcast.
     pub const ZERO: Self = Self { time_ms: 0, sequence: 0 };
+
+    /// The least offset after this one.
+    #[cfg(feature = "redis")]
+    pub(crate) fn next(self) -> Self {
+        match self.sequence.checked_add(1) {
+            Some(sequence) => Self { sequence, ..self },
+            None => Self { time_ms: self.time_ms.saturating_add(1), sequence: 0 },
+        }
+    }
 }
 
 impl fmt::Display for Offset {

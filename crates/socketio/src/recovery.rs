@@ -19,9 +19,10 @@ pub struct RecoveryOptions {
     /// Ping interval and ping timeout together: how long a lost connection may go unnoticed. 45 seconds by default, as
     /// Engine.IO's own.
     pub heartbeat: Duration,
-    /// Most events kept per namespace by the local adapter; Redis has a length of stream instead. 10 000 by default.
+    /// Most events kept in memory per namespace; the local adapter has no others, and with Redis there is the stream besides.
+    /// 10 000 by default.
     pub max_events: usize,
-    /// Most bytes of events kept per namespace by the local adapter. 64 MiB by default.
+    /// Most bytes of them. 64 MiB by default.
     pub max_bytes: usize,
 }
 

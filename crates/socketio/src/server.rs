@@ -75,6 +75,26 @@ impl SocketIo {
         self.0.stats.snapshot()
     }
 
+    /// Runs an actix server until SIGINT or SIGTERM, then [closes](Self::close) this one, and stops actix's gracefully.
+    ///
+    /// actix waits for open connections when it stops, and a WebSocket is one; so its own handling of signals has to be
+    /// off: [`actix_web::HttpServer::disable_signals`].
+    ///
+    /// # Errors
+    /// Those of the server, or the signals can't be listened for.
+    pub async fn run_until_signal(&self, server: actix_web::dev::Server) -> std::io::Result<()> {
+        let handle = server.handle();
+        let mut server = std::pin::pin!(server);
+        tokio::select! {
+            // Stopped by somebody else.
+            served = &mut server => return served,
+            signal = stop_signal() => signal?,
+        }
+        self.close().await;
+        let (served, ()) = futures::join!(server, handle.stop(true));
+        served
+    }
+
     /// Disconnects all clients (`server shutting down`: they may recover elsewhere), refuses new ones, sends what waits
     /// for other nodes, and leaves the cluster.
     pub async fn close(&self) {
@@ -83,6 +103,22 @@ impl SocketIo {
             namespaces.adapter.close().await;
         }
     }
+}
+
+/// SIGINT or SIGTERM; Ctrl-C where there are no such signals.
+async fn stop_signal() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
 fn mount(hub: &Arc<Hub>, config: &mut web::ServiceConfig) {

@@ -65,7 +65,7 @@ struct Shared {
     extensions: Option<Box<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
     held: Option<Box<Held>>,
     recovery: Recovery,
-    /// Where its session starts from.
+    /// The session began after the events up to here.
     start: Offset,
 }
 
@@ -288,11 +288,12 @@ impl Inner {
         self.conn.hub.namespaces()?.adapter.sessions()
     }
 
-    /// Its session starts from here.
+    /// The session begins after the events up to here.
     pub(crate) fn starts_from(&self, start: Offset) {
         self.shared.lock().start = start;
     }
 
+    /// The session as it is now.
     pub(crate) fn session(&self) -> Option<Session> {
         let pid = self.pid?;
         let shared = self.shared.lock();

@@ -90,6 +90,12 @@ impl Tally {
 /// Batches of operations done in one go before other tasks get their turn.
 const BATCHES_PER_TURN: usize = 8;
 
+/// A sweep over fewer sockets than this never makes the next one wait.
+const WIDE_SWEEP: usize = 64;
+/// The timer knows whole milliseconds: a pause that is shorter would be longer.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
 /// What a worker is told to do.
 pub(crate) enum Op {
     Deliver(Arc<Delivery>),
@@ -326,8 +332,10 @@ impl Table {
     }
 }
 
-fn push(socket: &Arc<Inner>, frames: Bytes, volatile: bool, stands_at: Option<Offset>) -> Pushed {
+/// `quietly`: the caller has it sent, see [`Conn::push_quietly`].
+fn push(socket: &Arc<Inner>, frames: Bytes, volatile: bool, stands_at: Option<Offset>, quietly: bool) -> Pushed {
     match socket.phase() {
+        Phase::Live if quietly => socket.conn.push_quietly(frames, volatile),
         Phase::Live => socket.conn.push(frames, volatile),
         Phase::Buffering => {
             socket.hold(stands_at, frames);
@@ -337,17 +345,17 @@ fn push(socket: &Arc<Inner>, frames: Bytes, volatile: bool, stands_at: Option<Of
     }
 }
 
-fn send(socket: &Arc<Inner>, frames: Bytes, volatile: bool) {
-    match push(socket, frames, volatile, None) {
+fn send(socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) {
+    match push(socket, frames, volatile, offset, false) {
         Pushed::Overflow => socket.conn.close(DisconnectReason::SlowConsumer),
-        Pushed::Queued => socket.conn.hub.stats.messages_queued.one(),
+        Pushed::Queued | Pushed::Asleep => socket.conn.hub.stats.messages_queued.one(),
         Pushed::Dropped | Pushed::Gone => {}
     }
 }
 
 fn disconnect(socket: &Arc<Inner>, close: bool) {
     match socket.phase() {
-        Phase::Live => send(socket, socket.namespace.disconnect_frame.clone(), false),
+        Phase::Live => send(socket, socket.namespace.disconnect_frame.clone(), false, None),
         // Its client waits for the namespace, and learns by this that it won't have it.
         Phase::Buffering => drop(socket.conn.push(socket.namespace.disconnect_frame.clone(), false)),
         // Only a middleware knows it yet, whose word is its result.
@@ -368,13 +376,13 @@ fn disconnect(socket: &Arc<Inner>, close: bool) {
 fn release(released: Released) {
     let Released { socket, connect, missed, up_to } = released;
     let Some(held) = socket.release() else { return };
-    send(&socket, connect, false);
+    send(&socket, connect, false, None);
     for frames in missed {
-        send(&socket, frames, false);
+        send(&socket, frames, false, None);
     }
     for (offset, frames) in held {
         if offset.is_none_or(|offset| offset > up_to) {
-            send(&socket, frames, false);
+            send(&socket, frames, false, None);
         }
     }
 }
@@ -428,6 +436,13 @@ pub(crate) struct Worker {
     spare: RefCell<Vec<Op>>,
     /// Connections that are to be given to other workers.
     leaving: RefCell<Vec<(Arc<Conn>, WorkerIndex)>>,
+    /// Connections with broadcasts in their queues that nobody sends before the next sweep.
+    asleep: RefCell<Vec<Arc<Conn>>>,
+    /// When the next sweep may begin.
+    sweep_from: Cell<Instant>,
+    /// Not all sockets of the last sweep have had their turn.
+    sweeping: Cell<bool>,
+    this: RcWeak<Self>,
 }
 
 /// Operations are being done, as long as this is there.
@@ -462,7 +477,7 @@ impl Worker {
             return found;
         }
         let (index, pending) = hub.register();
-        let worker = Rc::new(Self {
+        let worker = Rc::new_cyclic(|this| Self {
             hub: Arc::downgrade(hub),
             hub_number: hub.number,
             index,
@@ -473,6 +488,10 @@ impl Worker {
             waker: RefCell::default(),
             spare: RefCell::default(),
             leaving: RefCell::default(),
+            asleep: RefCell::default(),
+            sweep_from: Cell::new(Instant::now()),
+            sweeping: Cell::new(false),
+            this: this.clone(),
         });
         WORKERS.with(|workers| {
             let mut workers = workers.borrow_mut();
@@ -551,7 +570,7 @@ impl Worker {
     fn apply(&self, hub: &Arc<Hub>, op: Op) {
         match op {
             Op::Deliver(delivery) => self.deliver(hub, &delivery),
-            Op::Send { socket, frames, volatile } => send(&socket, frames, volatile),
+            Op::Send { socket, frames, volatile } => send(&socket, frames, volatile, None),
             Op::Add { socket, connect, added } => self.add(&socket, connect, added),
             Op::Release(released) => release(*released),
             Op::Remove(socket) => drop(self.with_table(socket.namespace.index, |table| table.remove(&socket))),
@@ -605,6 +624,7 @@ impl Worker {
 
     fn deliver(&self, hub: &Arc<Hub>, delivery: &Delivery) {
         let mut overflown = Vec::new();
+        let mut asleep = self.asleep.borrow_mut();
         let mut queued = 0;
         let mut found = 0;
         self.with_table(delivery.namespace, |table| {
@@ -620,13 +640,19 @@ impl Worker {
                     socket
                         .expect_ack(request.id, Acker::Broadcast { to: request.to.clone(), expires: request.expires });
                 }
-                match push(socket, delivery.frames.clone(), delivery.volatile, delivery.stands_at) {
+                match push(socket, delivery.frames.clone(), delivery.volatile, delivery.stands_at, true) {
                     Pushed::Queued => queued += 1,
+                    Pushed::Asleep => {
+                        queued += 1;
+                        asleep.push(socket.conn.clone());
+                    }
                     Pushed::Overflow => overflown.push(socket.clone()),
                     Pushed::Dropped | Pushed::Gone => {}
                 }
             });
         });
+        drop(asleep);
+        self.sweep_or_wait();
         hub.stats.messages_queued.add(queued);
         for socket in overflown {
             socket.conn.close(DisconnectReason::SlowConsumer);
@@ -650,11 +676,74 @@ impl Worker {
         if let Some(frames) = connect
             && socket.go_live()
         {
-            send(socket, frames, false);
+            send(socket, frames, false, None);
         }
         if let Some(added) = added {
             // Who asked may be gone with the connection.
             let _ = added.send(position);
+        }
+    }
+
+    // --- sweeps ------------------------------------------------------------------------------------
+
+    /// Has the sockets send their broadcasts; but a sweep over many begins no sooner after the one before than that took,
+    /// and what comes meanwhile is written along with it.
+    ///
+    /// A write costs the kernel the same for one message or ten, and at saturation that is most of what a broadcast costs.
+    /// A socket whose own event came, or which is sent something on its own, does not wait.
+    fn sweep_or_wait(&self) {
+        if self.asleep.borrow().is_empty() || self.sweeping.get() {
+            return;
+        }
+        let now = Instant::now();
+        if self.sweep_from.get() <= now {
+            self.sweep(now);
+        } else {
+            self.sleep_anew();
+        }
+    }
+
+    /// Sweeps if there is reason to, or tells when it will be time.
+    fn sweep_if_due(&self, now: Instant) -> Option<Instant> {
+        if self.asleep.borrow().is_empty() || self.sweeping.get() {
+            return None;
+        }
+        let from = self.sweep_from.get();
+        if from > now {
+            return Some(from);
+        }
+        self.sweep(now);
+        None
+    }
+
+    fn sweep(&self, began: Instant) {
+        let mut asleep = self.asleep.borrow_mut();
+        let wide = asleep.len() >= WIDE_SWEEP;
+        for conn in asleep.drain(..) {
+            conn.rouse();
+        }
+        if wide && let Some(this) = self.this.upgrade() {
+            self.sweeping.set(true);
+            // Tasks have their turns in the order in which they were woken: this one comes after the sockets.
+            actix_rt::spawn(async move { this.swept(began) });
+        }
+    }
+
+    fn swept(&self, began: Instant) {
+        let now = Instant::now();
+        let took = now - began;
+        let pause = if took < SHORTEST_PAUSE { Duration::ZERO } else { took.min(LONGEST_PAUSE) };
+        self.sweep_from.set(now + pause);
+        self.sweeping.set(false);
+        if !self.asleep.borrow().is_empty() {
+            self.sleep_anew();
+        }
+    }
+
+    /// Has the worker's task look again at what is next.
+    fn sleep_anew(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 
@@ -682,8 +771,8 @@ impl Worker {
         let mut timers = self.timers.borrow_mut();
         let sooner = timers.peek().is_none_or(|Reverse(first)| timer.at < first.at);
         timers.push(Reverse(timer));
-        if sooner && let Some(waker) = self.waker.take() {
-            waker.wake();
+        if sooner {
+            self.sleep_anew();
         }
     }
 
@@ -724,6 +813,10 @@ impl Worker {
     }
 }
 
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
 /// The worker's task: empties the mailbox, keeps the time.
 async fn run(worker: RcWeak<Worker>) {
     let mut sleep = pin!(tokio::time::sleep(Duration::from_hours(24)));
@@ -732,7 +825,8 @@ async fn run(worker: RcWeak<Worker>) {
         for _ in 0..BATCHES_PER_TURN {
             worker.drain();
             worker.waker.replace(Some(cx.waker().clone()));
-            let next = worker.fire(Instant::now());
+            let now = Instant::now();
+            let next = earliest(worker.fire(now), worker.sweep_if_due(now));
             let Some(hub) = worker.hub.upgrade() else { return Poll::Ready(()) };
             if !hub.wait(worker.index, cx.waker()) {
                 continue;

@@ -1,6 +1,5 @@
 //! One node alone, all of it in memory.
 
-mod history;
 mod sessions;
 
 use std::{
@@ -12,8 +11,10 @@ use ahash::AHashMap;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use tokio::sync::mpsc;
 
-use self::{history::History, sessions::LocalSessions};
-use super::{AckEvent, Adapter, AdapterError, Broadcast, Clock, Node, SocketInfo, SystemClock, Target};
+use self::sessions::LocalSessions;
+use super::{
+    AckEvent, Adapter, AdapterError, Broadcast, Clock, Node, SocketInfo, SystemClock, Target, history::History,
+};
 use crate::{
     Offset, Payload, Room,
     recovery::{RecoveryOptions, Sessions},
@@ -40,10 +41,10 @@ struct Recovery {
 }
 
 /// The one order of a namespace. What is done at its sockets is done while this is held, so that all of them see the
-/// same order; the node neither waits nor calls back.
+/// same order; the node neither waits nor calls back, except for the position.
 struct Stream {
     order: Mutex<Option<History>>,
-    /// The last offset given, to be had also while the order is held.
+    /// The last offset given. The node asks for it in the midst of a delivery, while the order is held.
     position: Mutex<Offset>,
 }
 
@@ -92,22 +93,29 @@ impl Shared {
             return Arc::clone(stream);
         }
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || {
-            let history = self.recovery.as_ref().map(|it| History::new(it.began, &it.options));
-            let position = history.as_ref().map_or(Offset::ZERO, History::position);
-            Arc::new(Stream { order: Mutex::new(history), position: Mutex::new(position) })
-        };
+        let new = || Arc::new(Stream::new(self.recovery.as_ref()));
         Arc::clone(streams.entry(namespace.into()).or_insert_with(new))
     }
 }
 
 impl Stream {
+    fn new(recovery: Option<&Recovery>) -> Self {
+        Self {
+            order: Mutex::new(recovery.map(|it| History::new(it.began, &it.options))),
+            position: Mutex::new(recovery.map_or(Offset::ZERO, |it| it.began)),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<History>> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn position(&self) -> MutexGuard<'_, Offset> {
-        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    fn position(&self) -> Offset {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn move_to(&self, offset: Offset) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = offset;
     }
 }
 
@@ -130,7 +138,7 @@ impl Adapter for LocalAdapter {
                 let offset = history.next(recovery.clock.unix_ms());
                 node.deliver(namespace, &broadcast, Some(offset));
                 history.keep(offset, broadcast);
-                *stream.position() = offset;
+                stream.move_to(offset);
             }
             _ => node.deliver(namespace, &broadcast, None),
         }

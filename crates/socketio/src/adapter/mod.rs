@@ -5,11 +5,16 @@
 //! back to its own node for the rest, so that one node and many run the same path.
 
 mod clock;
+mod history;
 mod local;
+#[cfg(feature = "redis")]
+mod redis_streams;
 mod target;
 
 pub use clock::{Clock, SystemClock};
 pub use local::LocalAdapter;
+#[cfg(feature = "redis")]
+pub use redis_streams::{BuildError, RedisStreams, RedisStreamsBuilder, RedisStreamsStats};
 
 use std::{sync::Arc, time::Duration};
 

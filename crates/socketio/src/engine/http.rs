@@ -2,7 +2,10 @@
 //!
 //! Source: Engine.IO protocol v4, "handshake" and "transports"; the codes of refusals are the original's.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -22,6 +25,9 @@ use super::{
     websocket::{PAUSE, WebSocket},
 };
 use crate::{adapter::Clock as _, hub::Hub, id::Id, reason::DisconnectReason};
+
+/// How long a request that polls in the middle of an upgrade waits for its end. The original lets it wait up to 100 ms.
+const WORD_TO_SWITCH: Duration = Duration::from_millis(20);
 
 /// Why a request is refused: `{"code":…,"message":…}`.
 #[derive(Clone, Debug)]
@@ -232,10 +238,16 @@ fn text(body: String) -> HttpResponse {
 }
 
 fn upgrade(conn: &Arc<Conn>, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refused> {
-    if actix_http::ws::verify_handshake(request.head()).is_err() || !conn.begin_upgrade() {
+    if actix_http::ws::verify_handshake(request.head()).is_err() {
         return Err(Refused::bad_request());
     }
-    switch_protocols(request, WebSocket::probing(conn.clone(), payload.into_inner()))
+    let socket = if conn.begin_upgrade() {
+        WebSocket::probing(conn.clone(), payload.into_inner())
+    } else {
+        // Not refused: the protocol's test suite expects a WebSocket that is closed, as the original has it.
+        WebSocket::spare(conn.clone(), payload.into_inner())
+    };
+    switch_protocols(request, socket)
 }
 
 /// The answer to a WebSocket handshake that has been verified.
@@ -251,15 +263,24 @@ async fn poll(conn: &Arc<Conn>) -> Result<HttpResponse, Refused> {
         conn.close(DisconnectReason::PingTimeout);
         return Err(Refused::unknown_session());
     }
+    if conn.is_probed() {
+        // The client may have said on its WebSocket already that it has switched: what two connections brought at the same
+        // time is taken in either order, and a session that has moved has to refuse the request.
+        tokio::time::sleep(WORD_TO_SWITCH).await;
+        if conn.transport() != Transport::Polling {
+            return Err(Refused::bad_request());
+        }
+    }
     let Some(poller) = Poller::begin(conn) else {
         conn.close(DisconnectReason::TransportError);
         return Err(Refused::bad_request());
     };
-    let polled = poller.await;
-    conn.hub.polled(conn);
-    Ok(match polled {
+    Ok(match poller.await {
         Polled::Payload(payload) => text(payload),
-        Polled::Closed => text("1".to_owned()),
+        Polled::Closed => {
+            conn.hub.polled(conn);
+            text("1".to_owned())
+        }
     })
 }
 
@@ -289,6 +310,9 @@ async fn post(conn: &Arc<Conn>, request: &HttpRequest, payload: web::Payload) ->
     while conn.hub.is_behind() {
         conn.hub.stats.reading_paused.one();
         tokio::time::sleep(PAUSE).await;
+    }
+    if conn.is_closed() {
+        return Err(Refused::unknown_session());
     }
     let taken = match ByteString::try_from(body.freeze()) {
         Ok(body) => poster.take(body),

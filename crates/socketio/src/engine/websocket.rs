@@ -84,6 +84,13 @@ impl WebSocket {
         socket
     }
 
+    /// A WebSocket for a connection that has one already: it is closed without a look at what comes.
+    pub(crate) fn spare(conn: Arc<Conn>, payload: Payload) -> Self {
+        let mut socket = Self::new(conn, payload, Phase::Ended);
+        socket.control.push_back(frame::close(DisconnectReason::TransportClose.close_code(), ""));
+        socket
+    }
+
     fn new(conn: Arc<Conn>, payload: Payload, phase: Phase) -> Self {
         Self {
             conn,
@@ -264,16 +271,13 @@ impl WebSocket {
                 self.upgrade_by = None;
                 self.conn.hub.upgraded(&self.conn);
             }
-            _ => {
-                self.conn.cancel_upgrade();
-                self.phase = Phase::Ended;
-            }
+            _ => self.fail(DisconnectReason::ParseError),
         }
     }
 
-    /// The connection ends for this reason, which the peer is told if it is its fault.
+    /// The connection ends for this reason, which the peer is told if it is still there.
     fn fail(&mut self, reason: DisconnectReason) {
-        if !self.read_closed && matches!(reason, DisconnectReason::TransportError | DisconnectReason::ParseError) {
+        if !self.read_closed {
             self.control.push_back(frame::close(reason.close_code(), reason.as_str()));
         }
         self.end(reason);

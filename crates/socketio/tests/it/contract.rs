@@ -18,7 +18,7 @@ use crate::node::{Asked, DEADLINE, RecordingNode, json, lock, numbered, recordin
 pub(crate) const OPTIONS: RecoveryOptions = RecoveryOptions {
     max_disconnection: Duration::from_millis(1500),
     heartbeat: Duration::from_millis(500),
-    max_events: 300,
+    max_events: 1500,
     max_bytes: 1 << 20,
 };
 
@@ -155,6 +155,17 @@ macro_rules! every_case_without_recovery {
 
 every_case! {
     local []: super::local();
+}
+
+#[cfg(feature = "redis")]
+every_case! {
+    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world(super::OPTIONS.max_events).await;
+    redis_that_keeps_nothing_in_memory [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world(0).await;
+}
+
+#[cfg(feature = "redis")]
+every_case_without_recovery! {
+    redis_without_recovery [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world_without_recovery().await;
 }
 
 every_case_without_recovery! {

@@ -10,6 +10,18 @@ mod node;
 mod order;
 mod raw;
 mod recovery;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redis_cluster;
+#[cfg(feature = "redis")]
+mod redis_outage;
+#[cfg(feature = "redis")]
+mod redis_server;
+#[cfg(feature = "redis")]
+mod redis_sessions;
+#[cfg(feature = "redis")]
+mod redis_wire;
 mod slow;
 mod upgrade;
 mod websocket;

@@ -47,6 +47,12 @@ impl RecordingNode {
         lock(&self.asked).clone()
     }
 
+    /// Forgets what was asked so far.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "the tests on Redis use it"))]
+    pub(crate) fn forget(&self) {
+        lock(&self.asked).clear();
+    }
+
     /// Waits until what was asked so far is as it should be, and gives it.
     pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut(&[Asked]) -> bool) -> Vec<Asked> {
         let wait = async {

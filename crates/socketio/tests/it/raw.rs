@@ -346,10 +346,6 @@ impl Polling {
         &self.url
     }
 
-    pub(crate) fn websocket_url(&self) -> &str {
-        &self.websocket_url
-    }
-
     /// A WebSocket for the session, on which nothing has been said.
     pub(crate) async fn raw_websocket(&self) -> Ws {
         Ws::raw(&self.websocket_url).await

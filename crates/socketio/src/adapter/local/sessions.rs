@@ -99,7 +99,7 @@ impl Table {
 
 impl Sessions for LocalSessions {
     fn position(&self, namespace: &str) -> Offset {
-        *self.shared.stream(namespace).position()
+        self.shared.stream(namespace).position()
     }
 
     fn begin(&self, namespace: &str, session: Session) -> BoxFuture<'static, Result<(), AdapterError>> {
