@@ -46,7 +46,7 @@ impl Connection {
             Message::Text(text) => frame::text(b'4', text),
             Message::Binary(data) => frame::binary(data),
         };
-        if self.0.push(frames, false, self.0.home()) == crate::engine::conn::Pushed::Overflow {
+        if self.0.push(frames, false) == crate::engine::conn::Pushed::Overflow {
             self.0.close(DisconnectReason::SlowConsumer);
         }
     }

@@ -11,9 +11,13 @@ use crate::{
     bare,
     codec::{Body, DecodeError, DecodeLimits, Decoder, Packet},
     connect,
-    engine::{conn::Conn, frame},
+    engine::{
+        conn::{Conn, Pushed},
+        frame,
+    },
     events,
     hub::Protocol,
+    limits::Budget,
     reason::DisconnectReason,
     socket::{Inner, Phase, Socket},
 };
@@ -25,6 +29,9 @@ pub(crate) struct Client {
     sockets: Vec<Arc<Inner>>,
     /// Namespaces that are being joined.
     connecting: Vec<ByteString>,
+    budget: Budget,
+    /// A namespace has been joined.
+    welcome: bool,
     closed: bool,
 }
 
@@ -33,9 +40,14 @@ impl Client {
         &self.sockets
     }
 
-    /// Whether no namespace is joined.
+    /// Whether no namespace is joined, nor about to be.
     pub(crate) fn is_idle(&self) -> bool {
         self.sockets.is_empty() && self.connecting.is_empty()
+    }
+
+    /// Whether a namespace was joined, be it left again.
+    pub(crate) fn is_welcome(&self) -> bool {
+        self.welcome
     }
 
     pub(crate) fn remove(&mut self, socket: &Arc<Inner>) {
@@ -53,6 +65,7 @@ impl Client {
             self.sockets.reserve_exact(1);
         }
         self.sockets.push(socket.clone());
+        self.welcome = true;
         true
     }
 
@@ -98,11 +111,36 @@ impl Client {
     }
 
     fn on_packet(conn: &Arc<Conn>, packet: Packet) {
+        let hub = &conn.hub;
+        let limits = &hub.config.limits;
+        if packet.namespace.len() > limits.namespace_bytes {
+            hub.stats.namespace_limits.one();
+            conn.close(DisconnectReason::LimitExceeded);
+            return;
+        }
         let socket = {
             let mut client = conn.client.lock();
-            let found = client.sockets.iter().find(|socket| *socket.namespace.name == *packet.namespace).cloned();
+            if let (Body::Connect(_) | Body::Event { .. }, Some(rate)) = (&packet.body, limits.events_per_second)
+                && !client.budget.take(rate, hub.uptime_ms())
+            {
+                drop(client);
+                hub.stats.rate_limited.one();
+                conn.close(DisconnectReason::RateLimited);
+                return;
+            }
+            // The last one: an earlier one has ended and is about to go.
+            let found = client.sockets.iter().rfind(|socket| *socket.namespace.name == *packet.namespace).cloned();
             match (&packet.body, &found) {
-                (Body::Connect(_), None) if !client.connecting.contains(&packet.namespace) => {
+                (Body::Connect(_), found)
+                    if found.as_ref().is_none_or(|socket| socket.phase() == Phase::Closed)
+                        && !client.connecting.contains(&packet.namespace) =>
+                {
+                    if client.sockets.len() + client.connecting.len() >= limits.namespaces_per_connection {
+                        drop(client);
+                        hub.stats.namespace_limits.one();
+                        conn.close(DisconnectReason::LimitExceeded);
+                        return;
+                    }
                     client.connecting.push(packet.namespace.clone());
                 }
                 (Body::Event { .. } | Body::Ack { .. } | Body::Disconnect, Some(_)) => {}
@@ -118,16 +156,11 @@ impl Client {
         match (packet.body, socket) {
             (Body::Connect(auth), _) => connect::begin(conn, &packet.namespace, auth),
             (Body::Event { id, payload }, Some(socket)) => {
-                if !socket.is_live() {
+                match socket.phase() {
+                    Phase::Live => events::received(Socket(socket), payload, id),
                     // It has not been told that it is connected: its client is ahead of itself.
-                    if socket.phase() != Phase::Closed {
-                        conn.close(DisconnectReason::ForcedServerClose);
-                    }
-                } else if socket.within_rate() {
-                    events::received(Socket(socket), payload, id);
-                } else {
-                    conn.hub.stats.rate_limited.one();
-                    conn.close(DisconnectReason::RateLimited);
+                    Phase::Pending | Phase::Buffering => conn.close(DisconnectReason::ForcedServerClose),
+                    Phase::Closed => {}
                 }
             }
             (Body::Ack { id, payload }, Some(socket)) => socket.on_ack(id, payload),
@@ -138,7 +171,9 @@ impl Client {
 
     /// Sends a packet that belongs to no socket.
     pub(crate) fn send(conn: &Arc<Conn>, packet: &str) {
-        conn.push(frame::text(b'4', packet), false, conn.home());
+        if conn.push(frame::text(b'4', packet), false) == Pushed::Overflow {
+            conn.close(DisconnectReason::SlowConsumer);
+        }
     }
 
     /// The connection has ended, and all its sockets with it.
@@ -146,7 +181,8 @@ impl Client {
         let sockets = {
             let mut client = conn.client.lock();
             client.closed = true;
-            std::mem::take(&mut client.sockets)
+            // Each stays until it has ended: who moves the connection has to know of them.
+            client.sockets.clone()
         };
         for socket in sockets {
             socket.finish(reason);

@@ -2,9 +2,14 @@
 //!
 //! Source: Socket.IO protocol v5, "connection to a namespace"; connection state recovery as in docs/adr/0025.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
 
 use bytestring::ByteString;
+use futures::FutureExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -19,8 +24,8 @@ use crate::{
     id::Id,
     namespace::{BoxHandler, Runtime},
     reason::DisconnectReason,
-    recovery::{Claim, Claimed, NotRecovered, Sessions},
-    socket::{Inner, Released, Socket},
+    recovery::{Claim, Claimed, Missed, NotRecovered, Sessions},
+    socket::{Inner, Phase, Released, Socket},
     worker::Op,
 };
 
@@ -76,7 +81,7 @@ struct Resume {
 /// A client asks to join a namespace.
 pub(crate) fn begin(conn: &Arc<Conn>, namespace: &ByteString, auth: Option<ByteString>) {
     let joining = Joining { conn: conn.clone(), name: namespace.clone(), auth };
-    events::run(Box::pin(joining.run()));
+    events::run(&conn.hub, || Box::pin(joining.run()));
 }
 
 struct Joining {
@@ -89,7 +94,12 @@ impl Joining {
     async fn run(self) {
         let hub = &self.conn.hub;
         let Some(namespaces) = hub.namespaces() else { return };
-        let Some(namespace) = namespaces.find_or_open(&self.name, hub.config.limits.dynamic_namespaces) else {
+        let find = || namespaces.find_or_open(&self.name, hub.config.limits.dynamic_namespaces);
+        let found = panic::catch_unwind(AssertUnwindSafe(find)).unwrap_or_else(|cause| {
+            events::panicked(hub, &*cause);
+            None
+        });
+        let Some(namespace) = found else {
             self.refuse(&ConnectError::new("Invalid namespace"));
             return;
         };
@@ -98,6 +108,10 @@ impl Joining {
         if let Err(refusal) = self.ask(&namespace.spec.middlewares, &fresh).await {
             hub.stats.refused_by_middleware.one();
             self.refuse(&refusal);
+            return;
+        }
+        if fresh.phase() == Phase::Closed {
+            // The connection was closed by the middleware.
             return;
         }
         let Some(sessions) = sessions else {
@@ -139,8 +153,11 @@ impl Joining {
         socket: &Arc<Inner>,
     ) -> Result<(), ConnectError> {
         for handler in handlers {
-            let asking = handler(&mut self.context(socket));
-            asking.await?;
+            let asking = async { handler(&mut self.context(socket)).await };
+            AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|cause| {
+                events::panicked(&self.conn.hub, &*cause);
+                Err(ConnectError::new("Internal server error"))
+            })?;
         }
         Ok(())
     }
@@ -158,7 +175,7 @@ impl Joining {
 
     fn connected(&self, socket: &Arc<Inner>) {
         if let Some(handler) = &socket.namespace.spec.on_connect {
-            events::run(handler(&mut self.context(socket)));
+            events::run(&self.conn.hub, || handler(&mut self.context(socket)));
         }
     }
 
@@ -202,6 +219,13 @@ impl Joining {
             // The store goes on trying; until it is back, the client could not be recovered anyway.
             tracing::debug!(%error, "session not kept yet");
         }
+        if socket.phase() == Phase::Closed {
+            // Its end may have come before its beginning. The client never heard of it.
+            if let Some(pid) = &socket.pid {
+                sessions.end(&namespace.name, pid.as_str(), socket.epoch());
+            }
+            return Err(Ended::ConnectionClosed);
+        }
         self.release(socket, connect_frame(socket, lost.as_ref()), Vec::new(), Offset::ZERO);
         catch_up(sessions, socket, &rooms);
         self.connected(socket);
@@ -225,7 +249,6 @@ impl Joining {
         };
         let epoch = session.epoch;
         let socket = Inner::new(&self.conn, namespace, sid, Some(pid));
-        let kept = session.rooms.clone();
         socket.resume(fresh, session.clone());
         if let Err(refusal) = self.ask(&namespace.spec.on_recover, &socket).await {
             fresh.take_back(&socket);
@@ -237,7 +260,8 @@ impl Joining {
             return Err(closed);
         }
         // Whatever is not in this answer comes live, and has been kept for the socket since it is in the tables.
-        match sessions.missed(&namespace.name, socket.all_rooms(), from).await {
+        let missed = sessions.missed(&namespace.name, socket.all_rooms(), from).await;
+        match missed.and_then(|missed| self.bounded(missed)) {
             Ok(missed) => {
                 let frames = missed
                     .events
@@ -245,7 +269,10 @@ impl Joining {
                     .map(|(offset, payload)| namespace.event_frames(None, &payload.with_offset(*offset)))
                     .collect();
                 self.release(&socket, connect_frame(&socket, None), frames, missed.up_to);
-                catch_up(sessions, &socket, &kept);
+                // Rooms may have changed; and if another connection claimed the session after this one, this is told here.
+                if let Some(session) = socket.session() {
+                    sessions.update(&namespace.name, session);
+                }
                 self.connected(&socket);
                 Ok(())
             }
@@ -259,6 +286,14 @@ impl Joining {
                 Err(why.into())
             }
         }
+    }
+
+    /// More than may wait for a connection would only cost it its life, again and again.
+    fn bounded(&self, missed: Missed) -> Result<Missed, NotRecovered> {
+        let limits = &self.conn.hub.config.limits;
+        let bytes: usize = missed.events.iter().map(|(_, payload)| payload.size_bytes()).sum();
+        let fits = missed.events.len() < limits.queued_messages && bytes < limits.queued_bytes;
+        if fits { Ok(missed) } else { Err(NotRecovered::Trimmed) }
     }
 
     fn release(&self, socket: &Arc<Inner>, connect: bytes::Bytes, missed: Vec<bytes::Bytes>, up_to: Offset) {

@@ -1,27 +1,52 @@
 //! Calls the handlers.
 
-use std::task::{Context as TaskContext, Waker};
+use std::{
+    any::Any,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    task::{Context as TaskContext, Waker},
+};
 
 use futures::{FutureExt as _, future::LocalBoxFuture};
 
 use crate::{
     Payload,
     handler::{AckTo, Context},
-    namespace::{BoxHandler, Runtime},
+    hub::Hub,
+    namespace::Runtime,
     reason::DisconnectReason,
     socket::Socket,
 };
 
-/// Runs a future up to its first await here and now, the rest as a task of this worker.
+/// Runs a handler up to its first await here and now, the rest as a task of this worker.
 ///
 /// So handlers begin in the order of their events, as they would with the original, and one that needs not wait costs no
-/// task.
-pub(crate) fn run(mut future: LocalBoxFuture<'static, ()>) {
-    // Whatever it waits for wakes nobody yet; the task polls it once more, with a waker of its own.
-    let mut nobody = TaskContext::from_waker(Waker::noop());
-    if future.poll_unpin(&mut nobody).is_pending() {
-        actix_rt::spawn(future);
+/// task. One that panics loses its event, and nothing else: neither its connection nor its worker.
+pub(crate) fn run(hub: &Arc<Hub>, begin: impl FnOnce() -> LocalBoxFuture<'static, ()>) {
+    let first = panic::catch_unwind(AssertUnwindSafe(|| {
+        let mut future = begin();
+        // Whatever it waits for wakes nobody yet; the task polls it once more, with a waker of its own.
+        let mut nobody = TaskContext::from_waker(Waker::noop());
+        future.poll_unpin(&mut nobody).is_pending().then_some(future)
+    }));
+    match first {
+        Ok(None) => {}
+        Ok(Some(rest)) => drop(actix_rt::spawn(guarded(hub.clone(), rest))),
+        Err(cause) => panicked(hub, &*cause),
     }
+}
+
+async fn guarded(hub: Arc<Hub>, handling: LocalBoxFuture<'static, ()>) {
+    if let Err(cause) = AssertUnwindSafe(handling).catch_unwind().await {
+        panicked(&hub, &*cause);
+    }
+}
+
+/// Takes note of a panic in the application's code.
+pub(crate) fn panicked(hub: &Hub, cause: &(dyn Any + Send)) {
+    hub.stats.panics.one();
+    let message = cause.downcast_ref::<&str>().copied().or(cause.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = message, "handler panicked");
 }
 
 /// A client sent an event.
@@ -41,40 +66,43 @@ pub(crate) fn received(socket: Socket, payload: Payload, ack: Option<u64>) {
         auth: None,
         reason: None,
     };
-    run(handler(&mut context));
+    let hub = context.hub.clone();
+    run(&hub, || handler(&mut context));
 }
 
 /// A client is gone.
 pub(crate) fn disconnected(socket: Socket, reason: DisconnectReason) {
-    let namespace = socket.0.namespace.clone();
-    if let Some(handler) = &namespace.spec.on_disconnect {
-        let mut context = Context {
-            hub: socket.0.conn.hub.clone(),
-            socket: Some(socket),
-            payload: None,
-            ack: AckTo::Nobody,
-            auth: None,
-            reason: Some(reason),
-        };
-        spawn(handler, &mut context);
+    let spec = socket.0.namespace.spec.clone();
+    let hub = socket.0.conn.hub.clone();
+    if spec.on_disconnect.is_none() {
+        return;
     }
+    let mut context =
+        Context { hub, socket: Some(socket), payload: None, ack: AckTo::Nobody, auth: None, reason: Some(reason) };
+    let hub = context.hub.clone();
+    spawn(hub, move || Some(spec.on_disconnect.as_ref()?(&mut context)));
 }
 
 /// Another node sent an event to this one.
 pub(crate) fn from_node(
-    hub: std::sync::Arc<crate::hub::Hub>,
+    hub: Arc<Hub>,
     namespace: &Runtime,
     payload: Payload,
     reply: Option<tokio::sync::oneshot::Sender<Payload>>,
 ) {
-    let Some(handler) = payload.name().and_then(|name| namespace.spec.server_events.get(&*name)) else { return };
+    let spec = namespace.spec.clone();
     let ack = reply.map_or(AckTo::Nobody, AckTo::Node);
-    let mut context = Context { hub, socket: None, payload: Some(payload), ack, auth: None, reason: None };
-    spawn(handler, &mut context);
+    let mut context = Context { hub, socket: None, payload: Some(payload.clone()), ack, auth: None, reason: None };
+    let hub = context.hub.clone();
+    spawn(hub, move || Some(spec.server_events.get(&*payload.name()?)?(&mut context)));
 }
 
-/// As a task from the start: the worker is in the midst of its operations.
-fn spawn(handler: &BoxHandler<()>, context: &mut Context) {
-    let handling = handler(context);
-    actix_rt::spawn(handling);
+/// As a task from the start: the worker is in the midst of its operations, and must not see a panic.
+fn spawn(hub: Arc<Hub>, begin: impl FnOnce() -> Option<LocalBoxFuture<'static, ()>> + 'static) {
+    let handling = async move {
+        if let Some(handling) = begin() {
+            handling.await;
+        }
+    };
+    actix_rt::spawn(guarded(hub, Box::pin(handling)));
 }

@@ -26,7 +26,7 @@ use crate::{
     reason::DisconnectReason,
     stats::Stats,
     sync::Mutex,
-    worker::{Op, Worker, WorkerIndex},
+    worker::{Op, Resident, Worker, WorkerIndex},
 };
 
 const SHARDS: usize = 16;
@@ -250,31 +250,44 @@ impl Hub {
         }
     }
 
-    /// A connection over WebSocket took over from polling; it moves to the worker that holds the WebSocket, this one.
+    /// A WebSocket took over from polling; the connection is to move to the worker that holds it, this one.
     pub(crate) fn upgraded(self: &Arc<Self>, conn: &Arc<Conn>) {
         self.stats.upgraded.one();
         self.count_connection(Transport::Polling, -1);
         self.count_connection(Transport::WebSocket, 1);
-        let worker = self.worker();
-        let old = conn.home();
-        if old == worker.index() {
-            return;
+        let to = self.worker().index();
+        if conn.home() != to {
+            self.post(conn, Op::MoveOut { conn: conn.clone(), to });
         }
-        let wakers = {
-            let mut mailboxes = self.mailboxes.lock();
-            conn.begin_move(worker.index());
-            let left = mailboxes[old as usize].alive;
-            let wakers = [
-                mailboxes[old as usize].put(Op::MoveOut(conn.clone())),
-                mailboxes[worker.index() as usize].put(Op::MoveIn(conn.clone())),
-            ];
-            if !left {
-                conn.finish_move();
+    }
+
+    /// Gives connections to other workers, with the sockets that `take_out` takes out of this worker's tables.
+    ///
+    /// Only while this worker has done all that was posted to it: then everything before is done, and all that comes after
+    /// finds the connections at their new home, in the order in which it is posted. Until that moment they stay as they are.
+    pub(crate) fn hand_over(
+        &self,
+        from: WorkerIndex,
+        leaving: &mut Vec<(Arc<Conn>, WorkerIndex)>,
+        mut take_out: impl FnMut(&Conn) -> Vec<Resident>,
+    ) {
+        let mut wakers = Vec::new();
+        // Dropped after the lock: a connection may take others' values along.
+        let mut gone = Vec::new();
+        let mut mailboxes = self.mailboxes.lock();
+        if mailboxes[from as usize].ops.is_empty() {
+            for (conn, to) in leaving.drain(..) {
+                if mailboxes[to as usize].alive {
+                    let residents = take_out(&conn);
+                    conn.set_home(to);
+                    wakers.extend(mailboxes[to as usize].put(Op::MoveIn { conn, residents }));
+                } else {
+                    gone.push(conn);
+                }
             }
-            wakers
-        };
-        wakers.into_iter().flatten().for_each(Waker::wake);
-        worker.watch(conn);
+        }
+        drop(mailboxes);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     // --- workers and their mailboxes ---------------------------------------------------------------
@@ -304,6 +317,13 @@ impl Hub {
         };
         // Only now that the lock is free: what an operation holds may end connections when it is dropped.
         drop(left);
+        // Nobody would serve them any more, or keep their time.
+        for conn in self.connections() {
+            if conn.home() == index {
+                conn.close(DisconnectReason::ServerShuttingDown);
+                self.polled(&conn);
+            }
+        }
     }
 
     /// Takes what lies in a worker's mailbox, giving an empty vector for it.

@@ -6,14 +6,23 @@ pub struct Limits {
     /// Connections of one address at a time. Unlimited by default: behind a proxy all clients may share an address, see
     /// [`crate::Builder::client_ip`].
     pub connections_per_ip: Option<u32>,
-    /// Events a socket may send in a second, on average; it may send twice as many at once. Unlimited by default.
+    /// Events a client may send in a second over one connection, on average; it may send twice as many at once. To join a
+    /// namespace counts as one. Unlimited by default.
     pub events_per_second: Option<u32>,
     /// Attachments of one packet. 100 by default.
     pub attachments: usize,
     /// Bytes of all attachments of one packet. 10 MB by default.
     pub attachment_bytes: usize,
+    /// Bytes of the head of the request that opens a connection, which is kept: path, query and headers. 16 KiB by default.
+    pub head_bytes: usize,
+    /// Namespaces that one connection may be in, or about to join. 100 by default.
+    pub namespaces_per_connection: usize,
+    /// Bytes of a namespace's name. 256 by default.
+    pub namespace_bytes: usize,
     /// Rooms a socket may be in, beside its own. 10 000 by default.
     pub rooms_per_socket: usize,
+    /// Bytes of a room's name. 512 by default.
+    pub room_bytes: usize,
     /// Messages that may wait for one socket. 16 384 by default.
     pub queued_messages: usize,
     /// Bytes that may wait for one socket. 16 MiB by default. A message is let in while fewer wait, however long it is.
@@ -31,12 +40,22 @@ impl Default for Limits {
             events_per_second: None,
             attachments: 100,
             attachment_bytes: 10_000_000,
+            head_bytes: 16 << 10,
+            namespaces_per_connection: 100,
+            namespace_bytes: 256,
             rooms_per_socket: 10_000,
+            room_bytes: 512,
             queued_messages: 16_384,
             queued_bytes: 16 << 20,
             packets_per_payload: 10_000,
             dynamic_namespaces: 10_000,
         }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::full()
     }
 }
 

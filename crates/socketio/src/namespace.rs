@@ -12,10 +12,11 @@ use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 
 use crate::{
-    ConnectError, Payload,
+    ConnectError, Offset, Payload,
     codec::{self, Body},
     engine::frame,
     handler::{Context, Handle, Outcome},
+    sync::Mutex,
 };
 
 /// A handler whose arguments have been taken care of.
@@ -219,12 +220,15 @@ pub(crate) struct Runtime {
     pub(crate) spec: Arc<Namespace>,
     pub(crate) disconnect_frame: Bytes,
     acks: AtomicU64,
+    /// The workers were last given a stored event of this offset. The lock keeps the order between those and others that
+    /// are stamped with it.
+    pub(crate) served: Mutex<Option<Offset>>,
 }
 
 impl Runtime {
     pub(crate) fn new(index: usize, name: Arc<str>, spec: Arc<Namespace>) -> Self {
         let disconnect_frame = frame::text(b'4', &codec::encode(&name, &Body::Disconnect));
-        Self { index, name, spec, disconnect_frame, acks: AtomicU64::new(0) }
+        Self { index, name, spec, disconnect_frame, acks: AtomicU64::new(0), served: Mutex::new(None) }
     }
 
     /// One counter for all sockets: a broadcast that asks for acknowledgements carries one id.

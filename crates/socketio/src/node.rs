@@ -46,20 +46,51 @@ pub(crate) fn deliver(
     acks: Option<AckRequest>,
 ) {
     hub.stats.broadcasts.one();
-    let stamped;
-    let payload = match offset.or_else(|| watermark(hub, namespace, broadcast)) {
-        Some(offset) => {
-            stamped = broadcast.payload.with_offset(offset);
-            &stamped
-        }
-        None => &broadcast.payload,
+    let Some(sessions) = hub.namespaces().and_then(|namespaces| namespaces.adapter.sessions()) else {
+        post(hub, namespace, broadcast, &broadcast.payload, None, acks);
+        return;
     };
+    if let Some(offset) = offset {
+        let stamped = broadcast.payload.with_offset(offset);
+        let mut served = namespace.served.lock();
+        *served = Some(offset);
+        post(hub, namespace, broadcast, &stamped, Some(offset), acks);
+    } else if acks.is_none() && is_taken_for_offset(&broadcast.payload) {
+        // Held until the event is among the others of its namespace, so that no client is ahead of the stamp by then.
+        let served = namespace.served.lock();
+        let stamp = served.unwrap_or_else(|| sessions.position(&namespace.name));
+        let right_after = Offset { sequence: stamp.sequence.saturating_add(1), ..stamp };
+        let stamped = broadcast.payload.with_offset(stamp);
+        post_unstored(hub, namespace, broadcast, &stamped, right_after);
+    } else {
+        post(hub, namespace, broadcast, &broadcast.payload, None, acks);
+    }
+}
+
+/// A client takes the last argument of any event for an offset, if it is a string. For one that is not stored, that has
+/// to be where the client already is, or its session could not be recovered.
+///
+/// With an acknowledgement, a function comes last.
+pub(crate) fn is_taken_for_offset(payload: &Payload) -> bool {
+    // Also the name of an event without arguments is such a string.
+    payload.json().strip_suffix(']').is_some_and(|json| json.trim_end().ends_with('"'))
+}
+
+fn post(
+    hub: &Arc<Hub>,
+    namespace: &Runtime,
+    broadcast: &Broadcast,
+    payload: &Payload,
+    offset: Option<Offset>,
+    acks: Option<AckRequest>,
+) {
     let delivery = Arc::new(Delivery {
         namespace: namespace.index,
         frames: namespace.event_frames(acks.as_ref().map(|request| request.id), payload),
         target: broadcast.target.clone(),
         volatile: broadcast.volatile,
         offset,
+        stands_at: offset,
         acks,
     });
     let workers = hub.post_all(|| Op::Deliver(delivery.clone()));
@@ -68,14 +99,18 @@ pub(crate) fn deliver(
     }
 }
 
-/// A client takes the last argument of any event for an offset, if it is a string. For one that is not stored, that has
-/// to be where the client already is, or its session could not be recovered.
-fn watermark(hub: &Hub, namespace: &Runtime, broadcast: &Broadcast) -> Option<Offset> {
-    let sessions = hub.namespaces()?.adapter.sessions()?;
-    // Also the name of an event without arguments is such a string.
-    let ends_with_string =
-        broadcast.payload.json().strip_suffix(']').is_some_and(|json| json.trim_end().ends_with('"'));
-    ends_with_string.then(|| sessions.position(&namespace.name))
+/// One that is not stored, and old news to a socket that has been served up to `stands_at` or beyond.
+fn post_unstored(hub: &Arc<Hub>, namespace: &Runtime, broadcast: &Broadcast, payload: &Payload, stands_at: Offset) {
+    let delivery = Arc::new(Delivery {
+        namespace: namespace.index,
+        frames: namespace.event_frames(None, payload),
+        target: broadcast.target.clone(),
+        volatile: broadcast.volatile,
+        offset: None,
+        stands_at: Some(stands_at),
+        acks: None,
+    });
+    hub.post_all(|| Op::Deliver(delivery.clone()));
 }
 
 fn deliver_with_acks(

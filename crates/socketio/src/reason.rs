@@ -27,7 +27,7 @@ pub enum DisconnectReason {
     SlowConsumer,
     /// The client sent more events than allowed.
     RateLimited,
-    /// The client asked for more than a limit allows: attachments, sizes.
+    /// The client asked for more than a limit allows: attachments, namespaces, packets of one request.
     LimitExceeded,
     /// The session went on over another connection.
     Superseded,

@@ -103,7 +103,8 @@ pub enum NotRecovered {
     /// What the client sent is no offset of this session.
     #[error("the offset is malformed or was never given to this session")]
     InvalidOffset,
-    /// The events after the offset are no longer kept, or not all of them.
+    /// The events after the offset are no longer kept, or not all of them; or they are more than may wait for a client, see
+    /// [`crate::Limits::queued_messages`].
     #[error("the events after the offset are no longer kept")]
     Trimmed,
     /// Another connection claimed the session at the same time.
@@ -138,7 +139,8 @@ impl NotRecovered {
 /// A session lives for the maximum disconnection after its socket lost its connection; while the socket lives, the
 /// store keeps it alive by itself.
 pub trait Sessions: Send + Sync + 'static {
-    /// The offset up to which this node has delivered: where a session that begins now starts from.
+    /// The offset up to which this node has delivered: where a session that begins now starts from. Asked also from
+    /// within [`crate::adapter::Node::deliver`] and the like.
     fn position(&self, namespace: &str) -> Offset;
 
     /// Keeps a new session. Where the store is away, the future fails soon but the store goes on trying by itself,

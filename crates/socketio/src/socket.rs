@@ -22,8 +22,8 @@ use crate::{
     emitter::Emitter,
     engine::{Head, Transport, conn::Conn},
     id::Id,
-    limits::Budget,
     namespace::Runtime,
+    node,
     reason::DisconnectReason,
     recovery::{NotRecovered, Session, Sessions},
     sync::Mutex,
@@ -60,7 +60,6 @@ struct Shared {
     rooms: Vec<Room>,
     user: Option<Box<str>>,
     data: Value,
-    budget: Budget,
     /// Little used; a pointer each while idle.
     acks: Option<Box<HashMap<u64, Acker>>>,
     extensions: Option<Box<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
@@ -119,7 +118,6 @@ impl Inner {
                 rooms: Vec::new(),
                 user: None,
                 data: Value::Null,
-                budget: Budget::full(),
                 acks: None,
                 extensions: None,
                 held: None,
@@ -246,6 +244,11 @@ impl Inner {
                 if **room == *self.id.as_str() || shared.rooms.contains(room) {
                     continue;
                 }
+                if room.len() > limits.room_bytes {
+                    self.conn.hub.stats.room_limits.one();
+                    tracing::debug!(socket = %self.id, bytes = room.len(), "room refused: its name is too long");
+                    continue;
+                }
                 if shared.rooms.len() >= limits.rooms_per_socket {
                     self.conn.hub.stats.room_limits.one();
                     tracing::debug!(socket = %self.id, most = limits.rooms_per_socket, "room refused: the socket is in as many as allowed");
@@ -334,9 +337,10 @@ impl Inner {
         if before == Phase::Closed as u8 {
             return;
         }
-        self.conn.client.lock().remove(self);
         let hub = &self.conn.hub;
         hub.dispatch(&self.conn, Op::Remove(self.clone()));
+        // Only now: who moves the connection to another worker meanwhile takes the socket out of the tables.
+        self.conn.client.lock().remove(self);
         // Whoever waits for an acknowledgement learns that none will come.
         let (acks, held) = {
             let mut shared = self.shared.lock();
@@ -406,13 +410,6 @@ impl Inner {
             }
             Some(Acker::Broadcast { .. }) | None => {}
         }
-    }
-
-    /// Counts an event in; false if the socket has sent more than allowed.
-    pub(crate) fn within_rate(&self) -> bool {
-        let hub = &self.conn.hub;
-        let Some(rate) = hub.config.limits.events_per_second else { return true };
-        self.shared.lock().budget.take(rate, hub.uptime_ms())
     }
 
     pub(crate) fn info(&self) -> SocketInfo {
@@ -511,6 +508,13 @@ impl Socket {
         {
             let target = Target { rooms: vec![Room::from(socket.id.as_str())], except: Vec::new() };
             namespaces.adapter.broadcast(&socket.namespace.name, Broadcast { payload, target, volatile });
+            socket.conn.hub.catch_up();
+            return;
+        }
+        if socket.pid.is_some() && node::is_taken_for_offset(&payload) {
+            let target = Target { rooms: vec![Room::from(socket.id.as_str())], except: Vec::new() };
+            let broadcast = Broadcast { payload, target, volatile };
+            node::deliver(&socket.conn.hub, &socket.namespace, &broadcast, None, None);
             socket.conn.hub.catch_up();
             return;
         }

@@ -89,6 +89,8 @@ statistics! {
     refused_by_hook: Counter,
     /// Requests refused because they are malformed or name no session.
     refused_bad_requests: Counter,
+    /// Requests refused because their head is larger than allowed.
+    refused_large_heads: Counter,
     /// Request bodies and messages that were larger than allowed.
     oversized_payloads: Counter,
     /// Connections closed because a packet was malformed.
@@ -97,12 +99,16 @@ statistics! {
     attachment_limits: Counter,
     /// Connections closed because they joined no namespace in time.
     connect_timeouts: Counter,
-    /// Sockets disconnected because they sent too many events.
+    /// Connections closed because their clients joined too many namespaces, or named one at too great a length.
+    namespace_limits: Counter,
+    /// Connections closed because their clients sent too many events.
     rate_limited: Counter,
-    /// Requests to join a room that were refused: the socket is in as many as allowed.
+    /// Requests to join a room that were refused: the socket is in as many as allowed, or the name is too long.
     room_limits: Counter,
     /// Events without a handler.
     unhandled_events: Counter,
+    /// Handlers and middlewares that panicked.
+    panics: Counter,
     /// Events whose arguments did not fit their handler.
     rejected_events: Counter,
     /// Connections to namespaces that a middleware refused.

@@ -45,6 +45,9 @@ pub(crate) struct Delivery {
     pub(crate) target: Target,
     pub(crate) volatile: bool,
     pub(crate) offset: Option<Offset>,
+    /// For a socket that recovers: it is no news once what it missed has been sent up to here. One that is not stored has
+    /// none, or one right after the stored event that went before it.
+    pub(crate) stands_at: Option<Offset>,
     pub(crate) acks: Option<AckRequest>,
 }
 
@@ -141,14 +144,21 @@ pub(crate) enum Op {
         pid: Id,
         epoch: u64,
     },
-    MoveOut(Arc<Conn>),
-    MoveIn(Arc<Conn>),
+    /// The connection's WebSocket is at another worker.
+    MoveOut {
+        conn: Arc<Conn>,
+        to: WorkerIndex,
+    },
+    MoveIn {
+        conn: Arc<Conn>,
+        residents: Vec<Resident>,
+    },
     Run(Box<dyn FnOnce() + Send>),
 }
 
 /// The sockets of one namespace that this worker holds, and their rooms.
 struct Table {
-    sockets: Slab<Entry>,
+    sockets: Slab<Resident>,
     /// Slots by the socket's address: while a session changes connections, two sockets have one id.
     slots: HashMap<usize, u32, RandomState>,
     by_id: HashMap<Id, u32, RandomState>,
@@ -161,8 +171,8 @@ struct Table {
     position: Offset,
 }
 
-/// A socket and the rooms this table has it in, which may be a step behind what the socket itself knows.
-struct Entry {
+/// A socket and the rooms a table has it in, which may be a step behind what the socket itself knows.
+pub(crate) struct Resident {
     socket: Arc<Inner>,
     rooms: Vec<Room>,
 }
@@ -185,12 +195,9 @@ impl Table {
         }
     }
 
-    /// Puts the socket in, with the rooms it is in now. One that came along when its connection moved is there already.
-    fn insert(&mut self, socket: &Arc<Inner>) {
-        if self.slots.contains_key(&address(socket)) {
-            return;
-        }
-        let slot = self.sockets.insert(Entry { socket: socket.clone(), rooms: Vec::new() }) as u32;
+    /// Puts the socket in, with these rooms.
+    fn insert(&mut self, socket: &Arc<Inner>, rooms: &[Room]) {
+        let slot = self.sockets.insert(Resident { socket: socket.clone(), rooms: Vec::new() }) as u32;
         self.slots.insert(address(socket), slot);
         self.by_id.insert(socket.id, slot);
         if let Some(pid) = socket.pid {
@@ -199,11 +206,12 @@ impl Table {
         if self.met.len() <= slot as usize {
             self.met.resize(slot as usize + 1, 0);
         }
-        self.join(socket, &socket.rooms());
+        self.join(socket, rooms);
     }
 
-    fn remove(&mut self, socket: &Arc<Inner>) {
-        let Some(slot) = self.slots.remove(&address(socket)) else { return };
+    /// Takes the socket out; none if it is not in.
+    fn remove(&mut self, socket: &Arc<Inner>) -> Option<Resident> {
+        let slot = self.slots.remove(&address(socket))?;
         if self.by_id.get(&socket.id) == Some(&slot) {
             self.by_id.remove(&socket.id);
         }
@@ -212,9 +220,11 @@ impl Table {
         {
             self.by_pid.remove(&pid);
         }
-        for room in self.sockets.remove(slot as usize).rooms {
-            self.remove_member(slot, &room);
+        let resident = self.sockets.remove(slot as usize);
+        for room in &resident.rooms {
+            self.remove_member(slot, room);
         }
+        Some(resident)
     }
 
     fn join(&mut self, socket: &Arc<Inner>, rooms: &[Room]) {
@@ -316,6 +326,17 @@ impl Table {
     }
 }
 
+fn push(socket: &Arc<Inner>, frames: Bytes, volatile: bool, stands_at: Option<Offset>) -> Pushed {
+    match socket.phase() {
+        Phase::Live => socket.conn.push(frames, volatile),
+        Phase::Buffering => {
+            socket.hold(stands_at, frames);
+            Pushed::Queued
+        }
+        Phase::Pending | Phase::Closed => Pushed::Gone,
+    }
+}
+
 struct Timer {
     at: Instant,
     conn: Weak<Conn>,
@@ -363,6 +384,17 @@ pub(crate) struct Worker {
     timers: RefCell<BinaryHeap<Reverse<Timer>>>,
     waker: RefCell<Option<Waker>>,
     spare: RefCell<Vec<Op>>,
+    /// Connections that are to be given to other workers.
+    leaving: RefCell<Vec<(Arc<Conn>, WorkerIndex)>>,
+}
+
+/// Operations are being done, as long as this is there.
+struct Busy<'a>(&'a Cell<bool>);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 impl Drop for Worker {
@@ -398,6 +430,7 @@ impl Worker {
             timers: RefCell::default(),
             waker: RefCell::default(),
             spare: RefCell::default(),
+            leaving: RefCell::default(),
         });
         WORKERS.with(|workers| {
             let mut workers = workers.borrow_mut();
@@ -423,6 +456,7 @@ impl Worker {
         if !self.pending.load(Ordering::Acquire) || self.busy.replace(true) {
             return;
         }
+        let _busy = Busy(&self.busy);
         if let Some(hub) = self.hub.upgrade() {
             let mut ops = self.spare.take();
             // What is posted faster than it can be done must not keep the sockets from sending.
@@ -434,19 +468,32 @@ impl Worker {
                 for op in ops.drain(..) {
                     self.apply(&hub, op);
                 }
+                // If more lies in the mailbox by now, after that.
+                let mut leaving = self.leaving.borrow_mut();
+                if !leaving.is_empty() {
+                    hub.hand_over(self.index, &mut leaving, |conn| self.take_out(conn));
+                }
             }
             self.spare.replace(ops);
         }
-        self.busy.set(false);
+    }
+
+    /// The sockets of a connection, which leave the tables.
+    fn take_out(&self, conn: &Conn) -> Vec<Resident> {
+        let client = conn.client.lock();
+        let sockets = client.sockets().iter();
+        sockets.filter_map(|socket| self.with_table(socket.namespace.index, |table| table.remove(socket))).collect()
     }
 
     /// Does one operation now. The mailbox has been drained.
     pub(crate) fn apply_now(&self, op: Op) {
         self.busy.set(true);
-        if let Some(hub) = self.hub.upgrade() {
-            self.apply(&hub, op);
+        {
+            let _busy = Busy(&self.busy);
+            if let Some(hub) = self.hub.upgrade() {
+                self.apply(&hub, op);
+            }
         }
-        self.busy.set(false);
         // What the operation itself asked for.
         self.drain();
     }
@@ -465,7 +512,7 @@ impl Worker {
             Op::Send { socket, frames, volatile } => self.send(&socket, frames, volatile, None),
             Op::Add { socket, connect, added } => self.add(&socket, connect, added),
             Op::Release(released) => self.release(*released),
-            Op::Remove(socket) => self.with_table(socket.namespace.index, |table| table.remove(&socket)),
+            Op::Remove(socket) => drop(self.with_table(socket.namespace.index, |table| table.remove(&socket))),
             Op::Join { socket, rooms } => self.with_table(socket.namespace.index, |table| table.join(&socket, &rooms)),
             Op::Leave { socket, rooms } => {
                 self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms));
@@ -500,18 +547,15 @@ impl Worker {
                     socket.supersede();
                 }
             }
-            Op::MoveOut(conn) => {
-                for socket in conn.client.lock().sockets() {
-                    self.with_table(socket.namespace.index, |table| table.remove(socket));
-                }
-                conn.finish_move();
-            }
-            Op::MoveIn(conn) => {
-                for socket in conn.client.lock().sockets() {
+            Op::MoveOut { conn, to } => self.leaving.borrow_mut().push((conn, to)),
+            Op::MoveIn { conn, residents } => {
+                for Resident { socket, rooms } in residents {
+                    // The end of one that has ended meanwhile may have gone by already.
                     if socket.phase() != Phase::Closed {
-                        self.with_table(socket.namespace.index, |table| table.insert(socket));
+                        self.with_table(socket.namespace.index, |table| table.insert(&socket, &rooms));
                     }
                 }
+                self.watch_heartbeat(&conn);
             }
             Op::Run(task) => task(),
         }
@@ -534,7 +578,7 @@ impl Worker {
                     socket
                         .expect_ack(request.id, Acker::Broadcast { to: request.to.clone(), expires: request.expires });
                 }
-                match self.push(socket, delivery.frames.clone(), delivery.volatile, delivery.offset) {
+                match push(socket, delivery.frames.clone(), delivery.volatile, delivery.stands_at) {
                     Pushed::Queued => queued += 1,
                     Pushed::Overflow => overflown.push(socket.clone()),
                     Pushed::Dropped | Pushed::Gone => {}
@@ -550,19 +594,8 @@ impl Worker {
         }
     }
 
-    fn push(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) -> Pushed {
-        match socket.phase() {
-            Phase::Live => socket.conn.push(frames, volatile, self.index),
-            Phase::Buffering => {
-                socket.hold(offset, frames);
-                Pushed::Queued
-            }
-            Phase::Pending | Phase::Closed => Pushed::Gone,
-        }
-    }
-
     fn send(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) {
-        match self.push(socket, frames, volatile, offset) {
+        match push(socket, frames, volatile, offset) {
             Pushed::Overflow => socket.conn.close(DisconnectReason::SlowConsumer),
             Pushed::Queued => socket.conn.hub.stats.messages_queued.one(),
             Pushed::Dropped | Pushed::Gone => {}
@@ -577,7 +610,7 @@ impl Worker {
             socket.begin_holding();
         }
         let position = self.with_table(socket.namespace.index, |table| {
-            table.insert(socket);
+            table.insert(socket, &socket.rooms());
             table.position
         });
         if let Some(frames) = connect
@@ -592,8 +625,13 @@ impl Worker {
     }
 
     fn disconnect(&self, socket: &Arc<Inner>, close: bool) {
-        if matches!(socket.phase(), Phase::Live) {
-            self.send(socket, socket.namespace.disconnect_frame.clone(), false, None);
+        match socket.phase() {
+            Phase::Live => self.send(socket, socket.namespace.disconnect_frame.clone(), false, None),
+            // Its client waits for the namespace, and learns by this that it won't have it.
+            Phase::Buffering => drop(socket.conn.push(socket.namespace.disconnect_frame.clone(), false)),
+            // Only a middleware knows it yet, whose word is its result.
+            Phase::Pending if !close => return,
+            Phase::Pending | Phase::Closed => {}
         }
         socket.finish(DisconnectReason::ServerNamespaceDisconnect);
         if close {
@@ -622,13 +660,21 @@ impl Worker {
 
     // --- timers ------------------------------------------------------------------------------------
 
-    /// Begins to keep the time for a connection.
+    /// Begins to keep the time for a new connection.
     pub(crate) fn watch(&self, conn: &Arc<Conn>) {
-        let config = &conn.hub.config;
-        let now = Instant::now();
-        self.add_timer(Timer { at: now + config.ping_interval, conn: Arc::downgrade(conn), what: Due::Heartbeat });
+        self.watch_heartbeat(conn);
         if conn.hub.namespaces().is_some() {
-            self.add_timer(Timer { at: now + config.connect_timeout, conn: Arc::downgrade(conn), what: Due::Connect });
+            let at = Instant::now() + conn.hub.config.connect_timeout;
+            self.add_timer(Timer { at, conn: Arc::downgrade(conn), what: Due::Connect });
+        }
+    }
+
+    fn watch_heartbeat(&self, conn: &Arc<Conn>) {
+        // It sends no ping before that is due, and tells when to look again.
+        if let Heartbeat::At(at) = conn.heartbeat(Instant::now()) {
+            self.add_timer(Timer { at, conn: Arc::downgrade(conn), what: Due::Heartbeat });
+        } else {
+            self.add_timer(Timer { at: Instant::now(), conn: Arc::downgrade(conn), what: Due::Heartbeat });
         }
     }
 
@@ -666,7 +712,8 @@ impl Worker {
                     }
                 },
                 Due::Connect => {
-                    if conn.client.lock().is_idle() && !conn.is_closed() {
+                    // A middleware that takes that long is no excuse.
+                    if !conn.client.lock().is_welcome() && !conn.is_closed() {
                         conn.hub.stats.connect_timeouts.one();
                         conn.close(DisconnectReason::ForcedServerClose);
                     }

@@ -62,13 +62,20 @@ struct Io {
     poll: Option<u32>,
     polls: u32,
     posting: bool,
-    /// A WebSocket is about to take over: polling requests are answered at once.
-    upgrading: bool,
+    upgrade: Upgrade,
     closed: Option<DisconnectReason>,
     ping_sent: bool,
     deadline: Instant,
-    /// While the connection changes workers: what the new one sent before the old one was done. See [`Conn::push`].
-    handoff: Option<Vec<Bytes>>,
+}
+
+/// How far a WebSocket has come that is to take over from polling.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upgrade {
+    None,
+    /// It is there, but has said nothing.
+    Begun,
+    /// Its probe arrived: polling requests are answered at once, since the client waits for them before it switches.
+    Probed,
 }
 
 /// What became of a message for a connection.
@@ -129,11 +136,10 @@ impl Conn {
                 poll: None,
                 polls: 0,
                 posting: false,
-                upgrading: false,
+                upgrade: Upgrade::None,
                 closed: None,
                 ping_sent: false,
                 deadline,
-                handoff: None,
             }),
         })
     }
@@ -155,11 +161,8 @@ impl Conn {
         self.io.lock().closed.is_some()
     }
 
-    /// Queues frames that make one message, on behalf of a worker.
-    ///
-    /// While the connection moves between workers, what its new worker sends waits until the old one has sent all that
-    /// came before, so that nobody sees events out of order.
-    pub(crate) fn push(&self, frames: Bytes, volatile: bool, from: WorkerIndex) -> Pushed {
+    /// Queues frames that make one message.
+    pub(crate) fn push(&self, frames: Bytes, volatile: bool) -> Pushed {
         let limits = &self.hub.config.limits;
         let mut io = self.io.lock();
         if io.closed.is_some() {
@@ -172,34 +175,14 @@ impl Conn {
         if io.queue.len() >= limits.queued_messages || io.queued_bytes >= limits.queued_bytes {
             return Pushed::Overflow;
         }
-        if from == self.home()
-            && let Some(waiting) = &mut io.handoff
-        {
-            if waiting.len() >= limits.queued_messages {
-                return Pushed::Overflow;
-            }
-            waiting.push(frames);
-            return Pushed::Queued;
-        }
         io.enqueue(frames);
         io.wake();
         Pushed::Queued
     }
 
     /// Gives the connection to another worker. To be called while the order of operations is held still.
-    pub(crate) fn begin_move(&self, to: WorkerIndex) {
-        let mut io = self.io.lock();
-        io.handoff = Some(Vec::new());
+    pub(crate) fn set_home(&self, to: WorkerIndex) {
         self.home.store(to, Ordering::Release);
-    }
-
-    /// The old worker has sent all it had.
-    pub(crate) fn finish_move(&self) {
-        let mut io = self.io.lock();
-        for frames in io.handoff.take().into_iter().flatten() {
-            io.enqueue(frames);
-        }
-        io.wake();
     }
 
     /// Marks the connection as closed; false if it was already.
@@ -213,7 +196,6 @@ impl Conn {
             io.queue = VecDeque::new();
             io.queued_bytes = 0;
         }
-        io.handoff = None;
         io.wake();
         true
     }
@@ -298,21 +280,23 @@ impl Conn {
     /// A WebSocket asks to take over from polling; false if the connection is not there to be taken.
     pub(crate) fn begin_upgrade(&self) -> bool {
         let mut io = self.io.lock();
-        if io.closed.is_some() || io.transport != Transport::Polling || io.upgrading {
+        if io.closed.is_some() || io.transport != Transport::Polling || io.upgrade != Upgrade::None {
             return false;
         }
-        io.upgrading = true;
+        io.upgrade = Upgrade::Begun;
         true
     }
 
-    /// The probe arrived: requests that poll now are answered, since the client waits for them before it switches.
+    /// The probe of the WebSocket that asked to take over arrived.
     pub(crate) fn probed(&self) {
-        self.io.lock().wake();
+        let mut io = self.io.lock();
+        io.upgrade = Upgrade::Probed;
+        io.wake();
     }
 
     /// The WebSocket that asked to take over went away before it did.
     pub(crate) fn cancel_upgrade(&self) {
-        self.io.lock().upgrading = false;
+        self.io.lock().upgrade = Upgrade::None;
     }
 
     /// The WebSocket carries the connection from now on; false if the connection ended meanwhile.
@@ -322,7 +306,7 @@ impl Conn {
             return false;
         }
         io.transport = Transport::WebSocket;
-        io.upgrading = false;
+        io.upgrade = Upgrade::None;
         // A request that still polls must not take what the WebSocket is to send.
         io.poll = None;
         io.wake();
@@ -365,7 +349,7 @@ impl Conn {
             return Poll::Ready(Polled::Payload(payload));
         }
         if payload.is_empty() {
-            if !io.upgrading {
+            if io.upgrade != Upgrade::Probed {
                 io.arm(waker);
                 return Poll::Pending;
             }

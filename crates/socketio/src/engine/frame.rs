@@ -77,6 +77,11 @@ pub(crate) fn pong(data: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// Whether it is an answer to a ping.
+pub(crate) fn is_pong(frame: &[u8]) -> bool {
+    frame.first() == Some(&PONG)
+}
+
 /// A WebSocket close frame. `reason` has at most 123 bytes.
 pub(crate) fn close(code: u16, reason: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(reason.len() + 4);

@@ -27,6 +27,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// Bytes of all that is looked at, about.
+    pub(crate) fn size_bytes(request: &HttpRequest) -> usize {
+        let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+        uri + request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+    }
+
     pub(crate) fn of(request: &HttpRequest, opened_ms: u64) -> Self {
         let mut text = request.uri().path_and_query().map_or_else(String::new, |uri| uri.as_str().to_owned());
         for (name, value) in request.headers() {

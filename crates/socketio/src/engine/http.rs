@@ -178,6 +178,11 @@ async fn handshake(
         let message = "Server shutting down".to_owned();
         return Err(Refused { status: StatusCode::SERVICE_UNAVAILABLE, code: 4, message });
     }
+    if Head::size_bytes(&request) > hub.config.limits.head_bytes {
+        hub.stats.refused_large_heads.one();
+        let (status, message) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request head too large".to_owned());
+        return Err(Refused { status, code: 3, message });
+    }
     if let Some(allow) = &hub.config.allow_request
         && let Err(forbidden) = allow(request.clone()).await
     {
@@ -198,11 +203,15 @@ async fn handshake(
     let response = match transport {
         Transport::Polling => text(open),
         Transport::WebSocket => {
-            conn.push(frame::text(b'0', &open[1..]), false, worker.index());
+            conn.push(frame::text(b'0', &open[1..]), false);
             switch_protocols(&request, WebSocket::open(conn.clone(), payload.into_inner()))?
         }
     };
     worker.watch(&conn);
+    if hub.is_closing() {
+        // It came while the others were closed.
+        conn.close(DisconnectReason::ServerShuttingDown);
+    }
     Ok(response)
 }
 

@@ -157,15 +157,21 @@ impl WebSocket {
 
     fn on_frame(&mut self, fin: bool, opcode: OpCode, data: BytesMut) {
         match opcode {
-            OpCode::Ping if fin => self.control.push_back(frame::pong(&data)),
+            OpCode::Ping if fin => {
+                // One that has not been answered needs not be: RFC 6455 §5.5.3. So pings can't pile up.
+                if self.control.back().is_some_and(|last| frame::is_pong(last)) {
+                    self.control.pop_back();
+                }
+                self.control.push_back(frame::pong(&data));
+            }
             OpCode::Pong if fin => {}
             OpCode::Close => {
-                let answer = if data.len() >= 2 {
-                    frame::close(u16::from_be_bytes([data[0], data[1]]), "")
-                } else {
-                    frame::close(1000, "")
+                let code = match Parser::try_parse_close_payload(&data) {
+                    Ok(Some(close)) => close.code.into(),
+                    Ok(None) => 1000,
+                    Err(_) => 1002,
                 };
-                self.control.push_back(answer);
+                self.control.push_back(frame::close(code, ""));
                 self.end(DisconnectReason::TransportClose);
             }
             OpCode::Text | OpCode::Binary if fin && self.fragments.is_none() => self.on_message(opcode, data.freeze()),
@@ -225,7 +231,9 @@ impl WebSocket {
     fn on_probing_text(&mut self, text: &str) {
         match text {
             "2probe" => {
-                self.control.push_back(frame::PROBE_ANSWER);
+                if self.control.is_empty() {
+                    self.control.push_back(frame::PROBE_ANSWER);
+                }
                 self.conn.probed();
             }
             "5" => {
@@ -269,7 +277,10 @@ impl MessageBody for WebSocket {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         let this = self.get_mut();
-        this.read(cx);
+        // A client that doesn't take its answers needs not be listened to.
+        if this.control.is_empty() {
+            this.read(cx);
+        }
         if let Some(frame) = this.control.pop_front() {
             return Poll::Ready(Some(Ok(frame)));
         }

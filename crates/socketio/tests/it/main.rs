@@ -1,8 +1,11 @@
-//! The adapters as the server's core sees them.
+//! The adapters as the server's core sees them, and the server as its clients see it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod contract;
 mod contract_recovery;
+mod faults;
+mod http;
+mod limits;
 mod node;
 #[cfg(feature = "redis")]
 mod redis;
@@ -16,3 +19,9 @@ mod redis_server;
 mod redis_sessions;
 #[cfg(feature = "redis")]
 mod redis_wire;
+mod order;
+mod raw;
+mod recovery;
+mod slow;
+mod upgrade;
+mod websocket;
