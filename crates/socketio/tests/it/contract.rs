@@ -18,7 +18,7 @@ use crate::node::{Asked, DEADLINE, RecordingNode, json, lock, numbered, recordin
 pub(crate) const OPTIONS: RecoveryOptions = RecoveryOptions {
     max_disconnection: Duration::from_millis(1500),
     heartbeat: Duration::from_millis(500),
-    max_events: 300,
+    max_events: 1500,
     max_bytes: 1 << 20,
 };
 

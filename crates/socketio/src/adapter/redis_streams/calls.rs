@@ -39,6 +39,7 @@ pub(super) struct Calls {
 #[derive(Default)]
 struct Outbox {
     queue: VecDeque<(String, Vec<u8>)>,
+    /// Of those in flight too.
     size_bytes: usize,
     /// Messages that were taken and are being sent.
     in_flight: usize,
@@ -72,10 +73,16 @@ impl Calls {
     fn put_back(&self, batch: Vec<(String, Vec<u8>)>) {
         let mut outbox = self.outbox();
         outbox.in_flight = 0;
-        outbox.size_bytes += batch.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
         for message in batch.into_iter().rev() {
             outbox.queue.push_front(message);
         }
+    }
+
+    /// The messages were sent, or are given up.
+    fn let_go(&self, batch: &[(String, Vec<u8>)]) {
+        let mut outbox = self.outbox();
+        outbox.in_flight = 0;
+        outbox.size_bytes -= batch.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
     }
 
     /// Waits until no message waits to be sent.
@@ -145,7 +152,7 @@ pub(super) fn send(shared: &Shared, space: &Space, channel: String, message: Mes
         }
     };
     let mut outbox = shared.calls.outbox();
-    let fits = outbox.queue.len() < shared.options.max_queued
+    let fits = outbox.queue.len() + outbox.in_flight < shared.options.max_queued
         && outbox.size_bytes.saturating_add(bytes.len()) <= shared.options.max_queued_bytes;
     if !fits {
         drop(outbox);
@@ -166,7 +173,6 @@ pub(super) async fn announce(shared: Arc<Shared>) {
             let mut outbox = shared.calls.outbox();
             let count = outbox.queue.len().min(MAX_BATCH);
             let batch: Vec<_> = outbox.queue.drain(..count).collect();
-            outbox.size_bytes -= batch.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
             outbox.in_flight = batch.len();
             batch
         };
@@ -187,7 +193,7 @@ pub(super) async fn announce(shared: Arc<Shared>) {
             tokio::time::sleep(wait).await;
             continue;
         }
-        shared.calls.outbox().in_flight = 0;
+        shared.calls.let_go(&batch);
         match failed {
             None | Some(Failed::NotSent(_)) => backoff.reset(),
             Some(Failed::InDoubt(error)) => {

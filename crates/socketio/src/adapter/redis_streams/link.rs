@@ -7,8 +7,11 @@ use redis::{
 };
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{scripts, stats::Counters};
-use crate::adapter::AdapterError;
+use super::{
+    scripts::{self, StreamState},
+    stats::Counters,
+};
+use crate::{Offset, adapter::AdapterError};
 
 /// Longest wait for a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -166,9 +169,15 @@ impl Link {
         }
     }
 
-    /// A connection for several commands.
-    pub(super) async fn connection(&self, counters: &Counters) -> Result<MultiplexedConnection, Failed> {
-        Ok(self.get(counters).await?.0)
+    /// What the stream holds.
+    pub(super) async fn state_of(
+        &self,
+        stream: &str,
+        offset: Offset,
+        counters: &Counters,
+    ) -> Result<StreamState, Failed> {
+        let answer = self.command(&scripts::state_command(stream, offset), counters).await?;
+        StreamState::from_answer(answer).map_err(Failed::Refused)
     }
 
     /// The scripts are not known any more.

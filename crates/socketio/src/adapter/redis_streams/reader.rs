@@ -19,7 +19,7 @@ use crate::Offset;
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How far the stream was read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Progress {
     offset: Offset,
     /// Entries that were ever added up to here, where Redis tells it.
@@ -132,33 +132,115 @@ fn perform(shared: &Shared, namespace: &str, order: &Order, offset: Offset) {
 
 /// Where to go on, after what the stream holds was asked for.
 fn checked(shared: &Shared, lane: &Lane, at: Progress, state: StreamState) -> Progress {
-    let known = Progress { added: state.added.filter(|_| at.offset == state.last), ..at };
-    if state.last < at.offset {
-        // What came before the last id can't be told from what was delivered: on from there.
-        shared.counters.store_resets.add(1);
-        tracing::error!(stream = lane.stream, was = %at.offset, is = %state.last, "Redis lost a part of the stream");
-        lane.move_to(state.last);
-        return Progress { offset: state.last, added: state.added };
-    }
-    let missed = match (state.added, at.added) {
-        (Some(now), Some(read)) if now < read => {
+    let (next, finding) = judge(at, state);
+    match finding {
+        Finding::Fine => {}
+        Finding::Lost => {
+            shared.counters.store_resets.add(1);
+            lane.move_to(next.offset);
+            tracing::error!(stream = lane.stream, was = %at.offset, is = %next.offset, "Redis lost a part of the stream");
+        }
+        Finding::Anew => {
             shared.counters.store_resets.add(1);
             tracing::error!(stream = lane.stream, "the stream was made anew");
-            // Whether anything was between the old one's end and the new one's first can't be known.
-            return Progress { added: Some(now - state.kept), ..at };
         }
+        Finding::Missed(count) => {
+            shared.counters.missed.add(count as usize);
+            tracing::error!(
+                stream = lane.stream,
+                count,
+                "entries were trimmed unread: this node's clients missed them"
+            );
+        }
+    }
+    next
+}
+
+/// What a look at the stream told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    Fine,
+    /// Its ids went back.
+    Lost,
+    /// It counts from the beginning again.
+    Anew,
+    /// So many entries, at least, were trimmed before they were read.
+    Missed(u64),
+}
+
+fn judge(at: Progress, state: StreamState) -> (Progress, Finding) {
+    // Where everything was read, the stream's own count holds for this reader.
+    let counted_anew = Progress { added: state.added.filter(|_| at.offset == state.last), ..at };
+    if state.last < at.offset {
+        // What came before the last id can't be told from what was delivered: on from there.
+        return (Progress { offset: state.last, added: state.added }, Finding::Lost);
+    }
+    let missed = match (state.added, at.added) {
+        // Whether anything stood between the old one's end and the new one's beginning can't be known.
+        (Some(now), Some(read)) if now < read => return (counted_anew, Finding::Anew),
         (Some(now), Some(read)) if state.last == at.offset => now - read,
         (Some(now), Some(read)) => (now - state.kept).saturating_sub(read),
-        _ => u64::from(!state.is_complete_after(at.offset)),
+        _ if state.is_complete_after(at.offset) => return (counted_anew, Finding::Fine),
+        _ => return (counted_anew, Finding::Missed(1)),
     };
-    if missed == 0 {
-        return if at.added.is_none() { known } else { at };
+    match missed {
+        0 => (at, Finding::Fine),
+        count => (Progress { added: at.added.map(|added| added + count), ..at }, Finding::Missed(count)),
     }
-    shared.counters.missed.add(missed as usize);
-    tracing::error!(
-        stream = lane.stream,
-        missed,
-        "entries were trimmed before they were read: this node's clients missed them"
-    );
-    Progress { added: at.added.map(|added| added + missed), ..at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(time_ms: u64) -> Offset {
+        Offset { time_ms, sequence: 0 }
+    }
+
+    fn at(time_ms: u64, added: Option<u64>) -> Progress {
+        Progress { offset: id(time_ms), added }
+    }
+
+    fn stream(last: u64, first: u64, kept: u64, added: Option<u64>) -> StreamState {
+        StreamState { last: id(last), first: (kept > 0).then(|| id(first)), kept, added, found: false }
+    }
+
+    #[test]
+    fn what_was_trimmed_unread_is_counted_to_the_entry() {
+        for (progress, state, next, finding) in [
+            // Everything read.
+            (at(9, Some(9)), stream(9, 1, 9, Some(9)), at(9, Some(9)), Finding::Fine),
+            // Behind, and all that was not read is kept; also where what was read last is not.
+            (at(5, Some(5)), stream(9, 1, 9, Some(9)), at(5, Some(5)), Finding::Fine),
+            (at(5, Some(5)), stream(9, 6, 4, Some(9)), at(5, Some(5)), Finding::Fine),
+            // Behind, and the next two are gone.
+            (at(5, Some(5)), stream(9, 8, 2, Some(9)), at(5, Some(7)), Finding::Missed(2)),
+            // All read that was to be had, and three more were added than read.
+            (at(9, Some(6)), stream(9, 8, 2, Some(9)), at(9, Some(9)), Finding::Missed(3)),
+        ] {
+            assert_eq!(judge(progress, state), (next, finding), "{progress:?} {state:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_was_lost_or_made_anew_is_read_on() {
+        for (progress, state, next, finding) in [
+            (at(9, Some(9)), stream(0, 0, 0, Some(0)), at(0, Some(0)), Finding::Lost),
+            (at(9, Some(9)), stream(7, 1, 7, Some(7)), at(7, Some(7)), Finding::Lost),
+            (at(9, Some(9)), stream(12, 11, 2, Some(2)), at(9, None), Finding::Anew),
+            (at(12, Some(11)), stream(12, 11, 2, Some(2)), at(12, Some(2)), Finding::Anew),
+            // Counting begins again once all is read.
+            (at(12, None), stream(13, 11, 3, Some(3)), at(12, None), Finding::Fine),
+            (at(13, None), stream(13, 11, 3, Some(3)), at(13, Some(3)), Finding::Fine),
+        ] {
+            assert_eq!(judge(progress, state), (next, finding), "{progress:?} {state:?}");
+        }
+    }
+
+    #[test]
+    fn a_redis_that_does_not_count_is_judged_by_its_first_entry() {
+        assert_eq!(judge(at(9, None), stream(9, 3, 5, None)), (at(9, None), Finding::Fine));
+        assert_eq!(judge(at(5, None), stream(9, 3, 5, None)), (at(5, None), Finding::Fine));
+        assert_eq!(judge(at(5, None), stream(9, 7, 2, None)), (at(5, None), Finding::Missed(1)));
+    }
 }

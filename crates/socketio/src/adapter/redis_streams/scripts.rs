@@ -100,27 +100,41 @@ pub(super) struct StreamState {
 impl StreamState {
     /// Whether all that was ever added after the offset is still kept.
     pub(super) fn is_complete_after(&self, offset: Offset) -> bool {
+        // An offset before the first entry although nothing was ever removed was given by a stream that
+        // is lost: what came after it is not known. But for the very beginning, which all have in common.
         let untouched = self.added == Some(self.kept);
-        offset >= self.last || untouched || self.first.is_some_and(|first| first <= offset)
+        offset >= self.last || self.first.is_some_and(|first| first <= offset) || untouched && offset == Offset::ZERO
     }
 }
 
-/// Asks what the stream holds.
+/// Asks what the stream holds; the answer is for [`StreamState::from_answer`].
+pub(super) fn state_command(stream: &str, offset: Offset) -> Cmd {
+    invoke(&STATE, &[stream], &[&offset.to_string()])
+}
+
+/// What [`STATE`] gives.
+pub(super) type StateAnswer = (String, String, u64, i64, u64);
+
+impl StreamState {
+    pub(super) fn from_answer((last, first, kept, added, found): StateAnswer) -> RedisResult<Self> {
+        let malformed = || redis::RedisError::from((redis::ErrorKind::UnexpectedReturnType, "no id of an entry"));
+        Ok(Self {
+            last: last.parse().map_err(|_| malformed())?,
+            first: if first.is_empty() { None } else { Some(first.parse().map_err(|_| malformed())?) },
+            kept,
+            added: added.try_into().ok(),
+            found: found > 0,
+        })
+    }
+}
+
+/// Asks what the stream holds, on this connection.
 pub(super) async fn state_of(
     connection: &mut MultiplexedConnection,
     stream: &str,
     offset: Offset,
 ) -> RedisResult<StreamState> {
-    let invocation = invoke(&STATE, &[stream], &[&offset.to_string()]);
-    let (last, first, kept, added, found): (String, String, u64, i64, u64) = invocation.query_async(connection).await?;
-    let malformed = || redis::RedisError::from((redis::ErrorKind::UnexpectedReturnType, "no id of an entry"));
-    Ok(StreamState {
-        last: last.parse().map_err(|_| malformed())?,
-        first: if first.is_empty() { None } else { Some(first.parse().map_err(|_| malformed())?) },
-        kept,
-        added: added.try_into().ok(),
-        found: found > 0,
-    })
+    StreamState::from_answer(state_command(stream, offset).query_async(connection).await?)
 }
 
 /// Makes all scripts known to the server behind this connection.

@@ -12,7 +12,7 @@ use crate::{
             Space, calls,
             link::Failed,
             names::{private_channel, session_key},
-            scripts::{CLAIM, invoke, state_of},
+            scripts::{CLAIM, invoke},
             wire::{
                 call::Message,
                 session::{self, Kept},
@@ -96,9 +96,7 @@ async fn checked_offset(
         Some(offset) => offset.parse().map_err(|_| NotRecovered::InvalidOffset)?,
         None => start.ok_or(NotRecovered::InvalidOffset)?,
     };
-    let mut connection = shared.link.connection(&shared.counters).await.map_err(unavailable)?;
-    let state = state_of(&mut connection, &space.lane.stream, from).await;
-    let state = state.map_err(|error| AdapterError::Unavailable(error.to_string()))?;
+    let state = shared.link.state_of(&space.lane.stream, from, &shared.counters).await.map_err(unavailable)?;
     if !state.is_complete_after(from) {
         return Err(NotRecovered::Trimmed);
     }

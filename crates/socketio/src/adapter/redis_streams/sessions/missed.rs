@@ -1,13 +1,12 @@
 //! The events that a session missed.
 
-use redis::{RedisError, cmd};
+use redis::cmd;
 
 use super::Space;
 use crate::{
     Offset, Room,
     adapter::{
-        AdapterError,
-        redis_streams::{Shared, entries::entries_of, scripts::state_of, wire::entry::Order},
+        redis_streams::{Shared, entries::entries_of, link::Failed, wire::entry::Order},
         target::Rooms,
     },
     recovery::{Missed, NotRecovered},
@@ -23,10 +22,9 @@ pub(super) async fn missed(
     rooms: &[Room],
     from: Offset,
 ) -> Result<Missed, NotRecovered> {
-    let failed = |error: RedisError| NotRecovered::Store(AdapterError::Unavailable(error.to_string()));
-    let mut connection = shared.link.connection(&shared.counters).await.map_err(AdapterError::from)?;
-    let stream = &space.lane.stream;
-    let state = state_of(&mut connection, stream, from).await.map_err(failed)?;
+    let unavailable = |failed: Failed| NotRecovered::Store(failed.into());
+    let (stream, link, counters) = (&space.lane.stream, &shared.link, &shared.counters);
+    let state = link.state_of(stream, from, counters).await.map_err(unavailable)?;
     if !state.is_complete_after(from) {
         return Err(NotRecovered::Trimmed);
     }
@@ -39,7 +37,7 @@ pub(super) async fn missed(
     while missed.up_to < state.last {
         let mut range = cmd("XRANGE");
         range.arg(stream).arg(missed.up_to.next().to_string()).arg(state.last.to_string()).arg("COUNT").arg(PAGE);
-        let page = entries_of(range.query_async(&mut connection).await.map_err(failed)?);
+        let page = entries_of(link.command(&range, counters).await.map_err(unavailable)?);
         pages += 1;
         let full = page.len() == PAGE;
         for entry in page {
@@ -61,7 +59,7 @@ pub(super) async fn missed(
     }
     if pages > 0 {
         // What was trimmed meanwhile may have been trimmed before it was read.
-        let state = state_of(&mut connection, stream, from).await.map_err(failed)?;
+        let state = link.state_of(stream, from, counters).await.map_err(unavailable)?;
         if !state.is_complete_after(from) {
             return Err(NotRecovered::Trimmed);
         }

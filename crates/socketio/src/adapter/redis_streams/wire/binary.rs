@@ -167,12 +167,16 @@ fn write_json(json: &mut String, value: Value, binaries: &mut Binaries<'_>) {
         Value::String(value) => push_string(json, &String::from_utf8_lossy(value.as_bytes())),
         Value::Binary(data) => match binaries {
             Binaries::Attach(attachments) => {
-                json.push_str(&format!(r#"{{"_placeholder":true,"num":{}}}"#, attachments.len()));
+                json.push_str(r#"{"_placeholder":true,"num":"#);
+                json.push_str(&attachments.len().to_string());
+                json.push('}');
                 attachments.push(data.into());
             }
             Binaries::Spell => {
                 let numbers: Vec<String> = data.iter().map(u8::to_string).collect();
-                json.push_str(&format!(r#"{{"type":"Buffer","data":[{}]}}"#, numbers.join(",")));
+                json.push_str(r#"{"type":"Buffer","data":["#);
+                json.push_str(&numbers.join(","));
+                json.push_str("]}");
             }
         },
         Value::Array(values) => {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Where the asking node sets no time for acknowledgements.
-const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A message and who sent it.
 #[derive(Clone, Debug, PartialEq)]
