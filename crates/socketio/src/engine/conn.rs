@@ -154,7 +154,7 @@ impl Conn {
     }
 
     pub(crate) fn is_upgrading(&self) -> bool {
-        self.io.lock().upgrading
+        self.io.lock().upgrade != Upgrade::None
     }
 
     pub(crate) fn is_closed(&self) -> bool {
