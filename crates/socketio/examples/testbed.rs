@@ -149,8 +149,7 @@ struct Audience {
 
 impl Audience {
     fn of(self, socket: &Socket) -> Emitter {
-        let mut emitter =
-            if self.from.as_deref() == Some("socket") { socket.broadcast() } else { socket.everyone() };
+        let mut emitter = if self.from.as_deref() == Some("socket") { socket.broadcast() } else { socket.everyone() };
         for room in self.to {
             emitter = emitter.to(room);
         }
@@ -213,8 +212,7 @@ async fn back(socket: Socket, Args(event): Args) {
 }
 
 async fn ask_me(socket: Socket, Data((argument, timeout)): Data<(Any, u64)>, ack: Ack) -> Handled {
-    let answer: Result<Any, _> =
-        socket.emit_with_ack("question", &(argument,), Duration::from_millis(timeout)).await;
+    let answer: Result<Any, _> = socket.emit_with_ack("question", &(argument,), Duration::from_millis(timeout)).await;
     let told = match answer {
         Ok(answer) => ("answer".to_owned(), answer),
         Err(_) => ("error".to_owned(), Any::Json("timeout".into())),
@@ -296,8 +294,10 @@ async fn flaky(Data(id): Data<String>, ack: Ack, bed: State<Bed>) -> Handled {
 async fn handshake(socket: Socket, ack: Ack) -> Handled {
     let auth = socket.extension::<Value>().ok_or("not connected")?;
     let request = socket.handshake();
-    let query: HashMap<_, _> =
-        ["EIO", "transport", "colour", "of"].into_iter().filter_map(|name| Some((name, request.query(name)?))).collect();
+    let query: HashMap<_, _> = ["EIO", "transport", "colour", "of"]
+        .into_iter()
+        .filter_map(|name| Some((name, request.query(name)?)))
+        .collect();
     Ok(ack.send(&json!({ "auth": *auth, "query": query, "header": request.header("x-from-test") }))?)
 }
 

@@ -7,6 +7,10 @@ mod faults;
 mod http;
 mod limits;
 mod node;
+mod node_clients;
+mod order;
+mod raw;
+mod recovery;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
@@ -19,9 +23,6 @@ mod redis_server;
 mod redis_sessions;
 #[cfg(feature = "redis")]
 mod redis_wire;
-mod order;
-mod raw;
-mod recovery;
 mod slow;
 mod upgrade;
 mod websocket;
