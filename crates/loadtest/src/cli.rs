@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use loadtest::fanout::Server;
 use loadtest::http::{Url, request};
 use loadtest::span_of_time;
 
@@ -41,6 +42,13 @@ pub(crate) enum Command {
     /// An open loop: orders are sent at the rate whatever becomes of those before them, each with an Idempotency-Key of its
     /// own, and latency counts from when each was to be sent. A seeded catalogue is soon sold out: give --restock.
     Checkout(CheckoutOptions),
+    /// A room full of WebSockets, on Socket.IO servers that run, in turns
+    ///
+    /// The servers speak what the example `bench` of the crate `socketio` speaks: join:room, message:send, message:new. All
+    /// clients are in one room. Without --rate and --idle, some of them send their next message when their own copy of
+    /// one comes back, which finds out how much a server can do. The report tells each figure's median over the rounds,
+    /// its range, and how it stands to the first server's in the same round.
+    Fanout(FanoutOptions),
     /// Becomes a program that ends with the process that started it
     #[command(name = loadtest::bound::COMMAND, hide = true)]
     RunBound(RunBoundOptions),
@@ -105,6 +113,46 @@ pub(crate) struct CheckoutOptions {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FanoutOptions {
+    /// A Socket.IO server: a name for it, its process, its address; repeatable
+    #[arg(long = "server", value_name = "NAME=PID=URL", required_unless_present = "bare")]
+    pub(crate) servers: Vec<Server>,
+    /// A server of plain WebSockets, for --idle; repeatable
+    #[arg(long, value_name = "NAME=PID=URL", requires = "idle")]
+    pub(crate) bare: Vec<Server>,
+    /// Clients, all in one room; each takes a file descriptor here and in the server
+    #[arg(long, default_value = "1000", value_name = "N", value_parser = clients)]
+    pub(crate) clients: usize,
+    /// Deliveries per second, each message counting once for every client [default: as many as come back]
+    #[arg(long, value_parser = rate, conflicts_with = "idle")]
+    pub(crate) rate: Option<f64>,
+    /// Send nothing; tell the memory that a socket takes
+    #[arg(long)]
+    pub(crate) idle: bool,
+    /// Clients that send, without --rate
+    #[arg(long, default_value = "4", value_name = "N", value_parser = connections, conflicts_with_all = ["rate", "idle"])]
+    pub(crate) senders: usize,
+    /// Messages that each of them has on their way
+    #[arg(long, default_value = "1", value_name = "N", value_parser = connections, conflicts_with_all = ["rate", "idle"])]
+    pub(crate) in_flight: usize,
+    /// Length of a message's content, 16 to 65536
+    #[arg(long, default_value = "32", value_name = "BYTES", value_parser = content_bytes)]
+    pub(crate) bytes: usize,
+    /// Of each turn
+    #[arg(long, default_value = "5s", value_parser = span_of_time::parse)]
+    pub(crate) duration: Duration,
+    /// Of each turn, before anything is counted
+    #[arg(long, default_value = "1s", value_parser = span_of_time::parse, value_name = "DURATION")]
+    pub(crate) warm_up: Duration,
+    /// Rounds; each has a turn of every server
+    #[arg(long, default_value = "5", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Common {
     /// How long
     #[arg(long, default_value = "10s", value_parser = span_of_time::parse)]
@@ -146,6 +194,16 @@ fn connections(text: &str) -> Result<usize, String> {
     connections.ok_or_else(|| "give a number from 1 to 10000".to_owned())
 }
 
+fn clients(text: &str) -> Result<usize, String> {
+    let clients = text.parse().ok().filter(|clients| (1..=25_000).contains(clients));
+    clients.ok_or_else(|| "give a number from 1 to 25000: one address has not many more ports".to_owned())
+}
+
+fn content_bytes(text: &str) -> Result<usize, String> {
+    let bytes = text.parse().ok().filter(|bytes| (16..=65_536).contains(bytes));
+    bytes.ok_or_else(|| "give a number from 16 to 65536".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -172,6 +230,11 @@ mod tests {
             &["telemetry", "--connections", "0"],
             &["checkout", "--url", "http://127.0.0.1", "--rate", "NaN"],
             &["http", "--url", "https://127.0.0.1"],
+            &["fanout"],
+            &["fanout", "--server", "a=http://127.0.0.1"],
+            &["fanout", "--server", "a=1=http://127.0.0.1", "--clients", "0"],
+            &["fanout", "--server", "a=1=http://127.0.0.1", "--rate", "1", "--idle"],
+            &["fanout", "--bare", "a=1=http://127.0.0.1"],
         ] {
             assert!(Cli::try_parse_from([&["loadtest"], bad].concat()).is_err(), "{bad:?}");
         }

@@ -10,11 +10,11 @@ use clap::Parser as _;
 use loadtest::error::Error;
 use loadtest::progress::say;
 use loadtest::tally::{Summary, Tally};
-use loadtest::{bound, checkout, same_request, souk, stop, telemetry};
+use loadtest::{bound, checkout, fanout, same_request, souk, stop, telemetry};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use cli::{CheckoutOptions, Cli, Command, HttpOptions, TelemetryOptions};
+use cli::{CheckoutOptions, Cli, Command, FanoutOptions, HttpOptions, TelemetryOptions};
 
 /// It was not asked rightly.
 const EXIT_USAGE: u8 = 2;
@@ -49,6 +49,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
             Command::Telemetry(options) => run_telemetry(options, &stop).await?,
             Command::Http(options) => run_http(options, &stop).await?,
             Command::Checkout(options) => run_checkout(options, &stop).await?,
+            Command::Fanout(options) => run_fanout(options, &stop).await?,
             Command::RunBound(_) => true,
         };
         Ok(match (stop.is_cancelled(), passed) {
@@ -106,6 +107,30 @@ async fn run_checkout(options: CheckoutOptions, stop: &CancellationToken) -> Res
     };
     let (tally, summary) = checkout::run(&plan, stop).await?;
     conclude(options.common.json, &tally, &summary)
+}
+
+async fn run_fanout(options: FanoutOptions, stop: &CancellationToken) -> Result<bool, Error> {
+    let mode = match (options.idle, options.rate) {
+        (true, _) => fanout::Mode::Idle,
+        (false, Some(deliveries)) => fanout::Mode::Paced { deliveries },
+        (false, None) => {
+            let senders = options.senders.min(options.clients);
+            fanout::Mode::Saturate { senders, in_flight: options.in_flight }
+        }
+    };
+    let bare = options.bare.into_iter().map(|server| fanout::Server { bare: true, ..server });
+    let plan = fanout::Plan {
+        servers: bare.chain(options.servers).collect(),
+        mode,
+        clients: options.clients,
+        bytes: options.bytes,
+        warm_up: options.warm_up,
+        duration: options.duration,
+        rounds: options.rounds,
+    };
+    let report = fanout::run(&plan, stop).await?;
+    print(options.json, &report)?;
+    Ok(report.is_clean())
 }
 
 /// Prints; whether every request was sent and answered as expected.

@@ -90,6 +90,12 @@ impl Tally {
 /// Batches of operations done in one go before other tasks get their turn.
 const BATCHES_PER_TURN: usize = 8;
 
+/// A sweep over fewer sockets than this never makes the next one wait.
+const WIDE_SWEEP: usize = 64;
+/// The timer knows whole milliseconds: a pause that is shorter would be longer.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
 /// What a worker is told to do.
 pub(crate) enum Op {
     Deliver(Arc<Delivery>),
@@ -326,14 +332,58 @@ impl Table {
     }
 }
 
-fn push(socket: &Arc<Inner>, frames: Bytes, volatile: bool, stands_at: Option<Offset>) -> Pushed {
+/// `quietly`: the caller has it sent, see [`Conn::push_quietly`].
+fn push(socket: &Arc<Inner>, frames: Bytes, volatile: bool, stands_at: Option<Offset>, quietly: bool) -> Pushed {
     match socket.phase() {
+        Phase::Live if quietly => socket.conn.push_quietly(frames, volatile),
         Phase::Live => socket.conn.push(frames, volatile),
         Phase::Buffering => {
             socket.hold(stands_at, frames);
             Pushed::Queued
         }
         Phase::Pending | Phase::Closed => Pushed::Gone,
+    }
+}
+
+fn send(socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) {
+    match push(socket, frames, volatile, offset, false) {
+        Pushed::Overflow => socket.conn.close(DisconnectReason::SlowConsumer),
+        Pushed::Queued | Pushed::Asleep => socket.conn.hub.stats.messages_queued.one(),
+        Pushed::Dropped | Pushed::Gone => {}
+    }
+}
+
+fn disconnect(socket: &Arc<Inner>, close: bool) {
+    match socket.phase() {
+        Phase::Live => send(socket, socket.namespace.disconnect_frame.clone(), false, None),
+        // Its client waits for the namespace, and learns by this that it won't have it.
+        Phase::Buffering => drop(socket.conn.push(socket.namespace.disconnect_frame.clone(), false)),
+        // Only a middleware knows it yet, whose word is its result.
+        Phase::Pending if !close => return,
+        Phase::Pending | Phase::Closed => {}
+    }
+    socket.finish(DisconnectReason::ServerNamespaceDisconnect);
+    if close {
+        // The others of the connection are told, too.
+        let others = socket.conn.client.lock().sockets().to_vec();
+        for other in others {
+            disconnect(&other, false);
+        }
+        socket.conn.close(DisconnectReason::ForcedServerClose);
+    }
+}
+
+fn release(released: Released) {
+    let Released { socket, connect, missed, up_to } = released;
+    let Some(held) = socket.release() else { return };
+    send(&socket, connect, false, None);
+    for frames in missed {
+        send(&socket, frames, false, None);
+    }
+    for (offset, frames) in held {
+        if offset.is_none_or(|offset| offset > up_to) {
+            send(&socket, frames, false, None);
+        }
     }
 }
 
@@ -386,6 +436,13 @@ pub(crate) struct Worker {
     spare: RefCell<Vec<Op>>,
     /// Connections that are to be given to other workers.
     leaving: RefCell<Vec<(Arc<Conn>, WorkerIndex)>>,
+    /// Connections with broadcasts in their queues that nobody sends before the next sweep.
+    asleep: RefCell<Vec<Arc<Conn>>>,
+    /// When the next sweep may begin.
+    sweep_from: Cell<Instant>,
+    /// Not all sockets of the last sweep have had their turn.
+    sweeping: Cell<bool>,
+    this: RcWeak<Self>,
 }
 
 /// Operations are being done, as long as this is there.
@@ -420,7 +477,7 @@ impl Worker {
             return found;
         }
         let (index, pending) = hub.register();
-        let worker = Rc::new(Self {
+        let worker = Rc::new_cyclic(|this| Self {
             hub: Arc::downgrade(hub),
             hub_number: hub.number,
             index,
@@ -431,6 +488,10 @@ impl Worker {
             waker: RefCell::default(),
             spare: RefCell::default(),
             leaving: RefCell::default(),
+            asleep: RefCell::default(),
+            sweep_from: Cell::new(Instant::now()),
+            sweeping: Cell::new(false),
+            this: this.clone(),
         });
         WORKERS.with(|workers| {
             let mut workers = workers.borrow_mut();
@@ -509,15 +570,15 @@ impl Worker {
     fn apply(&self, hub: &Arc<Hub>, op: Op) {
         match op {
             Op::Deliver(delivery) => self.deliver(hub, &delivery),
-            Op::Send { socket, frames, volatile } => self.send(&socket, frames, volatile, None),
+            Op::Send { socket, frames, volatile } => send(&socket, frames, volatile, None),
             Op::Add { socket, connect, added } => self.add(&socket, connect, added),
-            Op::Release(released) => self.release(*released),
+            Op::Release(released) => release(*released),
             Op::Remove(socket) => drop(self.with_table(socket.namespace.index, |table| table.remove(&socket))),
             Op::Join { socket, rooms } => self.with_table(socket.namespace.index, |table| table.join(&socket, &rooms)),
             Op::Leave { socket, rooms } => {
                 self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms));
             }
-            Op::Disconnect { socket, close } => self.disconnect(&socket, close),
+            Op::Disconnect { socket, close } => disconnect(&socket, close),
             Op::JoinAll { namespace, target, rooms } => self.with_table(namespace, |table| {
                 for socket in table.selected(&target) {
                     table.join(&socket, &socket.add_rooms(&rooms));
@@ -530,7 +591,7 @@ impl Worker {
             }),
             Op::DisconnectAll { namespace, target, close } => {
                 for socket in self.with_table(namespace, |table| table.selected(&target)) {
-                    self.disconnect(&socket, close);
+                    disconnect(&socket, close);
                 }
             }
             Op::Fetch { namespace, target, to } => {
@@ -563,6 +624,7 @@ impl Worker {
 
     fn deliver(&self, hub: &Arc<Hub>, delivery: &Delivery) {
         let mut overflown = Vec::new();
+        let mut asleep = self.asleep.borrow_mut();
         let mut queued = 0;
         let mut found = 0;
         self.with_table(delivery.namespace, |table| {
@@ -578,27 +640,25 @@ impl Worker {
                     socket
                         .expect_ack(request.id, Acker::Broadcast { to: request.to.clone(), expires: request.expires });
                 }
-                match push(socket, delivery.frames.clone(), delivery.volatile, delivery.stands_at) {
+                match push(socket, delivery.frames.clone(), delivery.volatile, delivery.stands_at, true) {
                     Pushed::Queued => queued += 1,
+                    Pushed::Asleep => {
+                        queued += 1;
+                        asleep.push(socket.conn.clone());
+                    }
                     Pushed::Overflow => overflown.push(socket.clone()),
                     Pushed::Dropped | Pushed::Gone => {}
                 }
             });
         });
+        drop(asleep);
+        self.sweep_or_wait();
         hub.stats.messages_queued.add(queued);
         for socket in overflown {
             socket.conn.close(DisconnectReason::SlowConsumer);
         }
         if let Some(request) = &delivery.acks {
             request.found.change(-1, found, &request.to);
-        }
-    }
-
-    fn send(&self, socket: &Arc<Inner>, frames: Bytes, volatile: bool, offset: Option<Offset>) {
-        match push(socket, frames, volatile, offset) {
-            Pushed::Overflow => socket.conn.close(DisconnectReason::SlowConsumer),
-            Pushed::Queued => socket.conn.hub.stats.messages_queued.one(),
-            Pushed::Dropped | Pushed::Gone => {}
         }
     }
 
@@ -616,7 +676,7 @@ impl Worker {
         if let Some(frames) = connect
             && socket.go_live()
         {
-            self.send(socket, frames, false, None);
+            send(socket, frames, false, None);
         }
         if let Some(added) = added {
             // Who asked may be gone with the connection.
@@ -624,37 +684,66 @@ impl Worker {
         }
     }
 
-    fn disconnect(&self, socket: &Arc<Inner>, close: bool) {
-        match socket.phase() {
-            Phase::Live => self.send(socket, socket.namespace.disconnect_frame.clone(), false, None),
-            // Its client waits for the namespace, and learns by this that it won't have it.
-            Phase::Buffering => drop(socket.conn.push(socket.namespace.disconnect_frame.clone(), false)),
-            // Only a middleware knows it yet, whose word is its result.
-            Phase::Pending if !close => return,
-            Phase::Pending | Phase::Closed => {}
+    // --- sweeps ------------------------------------------------------------------------------------
+
+    /// Has the sockets send their broadcasts; but a sweep over many begins no sooner after the one before than that took,
+    /// and what comes meanwhile is written along with it.
+    ///
+    /// A write costs the kernel the same for one message or ten, and at saturation that is most of what a broadcast costs.
+    /// A socket whose own event came, or which is sent something on its own, does not wait.
+    fn sweep_or_wait(&self) {
+        if self.asleep.borrow().is_empty() || self.sweeping.get() {
+            return;
         }
-        socket.finish(DisconnectReason::ServerNamespaceDisconnect);
-        if close {
-            // The others of the connection are told, too.
-            let others = socket.conn.client.lock().sockets().to_vec();
-            for other in others {
-                self.disconnect(&other, false);
-            }
-            socket.conn.close(DisconnectReason::ForcedServerClose);
+        let now = Instant::now();
+        if self.sweep_from.get() <= now {
+            self.sweep(now);
+        } else {
+            self.sleep_anew();
         }
     }
 
-    fn release(&self, released: Released) {
-        let Released { socket, connect, missed, up_to } = released;
-        let Some(held) = socket.release() else { return };
-        self.send(&socket, connect, false, None);
-        for frames in missed {
-            self.send(&socket, frames, false, None);
+    /// Sweeps if there is reason to, or tells when it will be time.
+    fn sweep_if_due(&self, now: Instant) -> Option<Instant> {
+        if self.asleep.borrow().is_empty() || self.sweeping.get() {
+            return None;
         }
-        for (offset, frames) in held {
-            if offset.is_none_or(|offset| offset > up_to) {
-                self.send(&socket, frames, false, None);
-            }
+        let from = self.sweep_from.get();
+        if from > now {
+            return Some(from);
+        }
+        self.sweep(now);
+        None
+    }
+
+    fn sweep(&self, began: Instant) {
+        let mut asleep = self.asleep.borrow_mut();
+        let wide = asleep.len() >= WIDE_SWEEP;
+        for conn in asleep.drain(..) {
+            conn.rouse();
+        }
+        if wide && let Some(this) = self.this.upgrade() {
+            self.sweeping.set(true);
+            // Tasks have their turns in the order in which they were woken: this one comes after the sockets.
+            actix_rt::spawn(async move { this.swept(began) });
+        }
+    }
+
+    fn swept(&self, began: Instant) {
+        let now = Instant::now();
+        let took = now - began;
+        let pause = if took < SHORTEST_PAUSE { Duration::ZERO } else { took.min(LONGEST_PAUSE) };
+        self.sweep_from.set(now + pause);
+        self.sweeping.set(false);
+        if !self.asleep.borrow().is_empty() {
+            self.sleep_anew();
+        }
+    }
+
+    /// Has the worker's task look again at what is next.
+    fn sleep_anew(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 
@@ -682,8 +771,8 @@ impl Worker {
         let mut timers = self.timers.borrow_mut();
         let sooner = timers.peek().is_none_or(|Reverse(first)| timer.at < first.at);
         timers.push(Reverse(timer));
-        if sooner && let Some(waker) = self.waker.take() {
-            waker.wake();
+        if sooner {
+            self.sleep_anew();
         }
     }
 
@@ -724,6 +813,10 @@ impl Worker {
     }
 }
 
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
 /// The worker's task: empties the mailbox, keeps the time.
 async fn run(worker: RcWeak<Worker>) {
     let mut sleep = pin!(tokio::time::sleep(Duration::from_hours(24)));
@@ -732,7 +825,8 @@ async fn run(worker: RcWeak<Worker>) {
         for _ in 0..BATCHES_PER_TURN {
             worker.drain();
             worker.waker.replace(Some(cx.waker().clone()));
-            let next = worker.fire(Instant::now());
+            let now = Instant::now();
+            let next = earliest(worker.fire(now), worker.sweep_if_due(now));
             let Some(hub) = worker.hub.upgrade() else { return Poll::Ready(()) };
             if !hub.wait(worker.index, cx.waker()) {
                 continue;

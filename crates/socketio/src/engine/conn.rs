@@ -57,6 +57,8 @@ struct Io {
     waker: Option<Waker>,
     /// The waker is waiting to be woken.
     armed: bool,
+    /// A worker will call [`Conn::rouse`].
+    listed: bool,
     transport: Transport,
     /// A polling request waits, and which: a later one of the same connection has another number.
     poll: Option<u32>,
@@ -82,6 +84,8 @@ enum Upgrade {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
     Queued,
+    /// Queued, and nobody sends it before [`Conn::rouse`] is called.
+    Asleep,
     /// Left out: volatile, and the connection is busy.
     Dropped,
     /// The connection is gone.
@@ -132,6 +136,7 @@ impl Conn {
                 queued_bytes: 0,
                 waker: None,
                 armed: false,
+                listed: false,
                 transport,
                 poll: None,
                 polls: 0,
@@ -153,8 +158,9 @@ impl Conn {
         self.io.lock().transport
     }
 
-    pub(crate) fn is_upgrading(&self) -> bool {
-        self.io.lock().upgrade != Upgrade::None
+    /// Whether a WebSocket has been told that it may take over, and has not said that it does.
+    pub(crate) fn is_probed(&self) -> bool {
+        self.io.lock().upgrade == Upgrade::Probed
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -163,6 +169,15 @@ impl Conn {
 
     /// Queues frames that make one message.
     pub(crate) fn push(&self, frames: Bytes, volatile: bool) -> Pushed {
+        self.queue(frames, volatile, false)
+    }
+
+    /// The same, but leaves it to the caller to have the frames sent: [`Pushed::Asleep`] says that it must.
+    pub(crate) fn push_quietly(&self, frames: Bytes, volatile: bool) -> Pushed {
+        self.queue(frames, volatile, true)
+    }
+
+    fn queue(&self, frames: Bytes, volatile: bool, quietly: bool) -> Pushed {
         let limits = &self.hub.config.limits;
         let mut io = self.io.lock();
         if io.closed.is_some() {
@@ -176,8 +191,22 @@ impl Conn {
             return Pushed::Overflow;
         }
         io.enqueue(frames);
-        io.wake();
+        if !quietly {
+            io.wake();
+        } else if io.armed && !io.listed {
+            io.listed = true;
+            return Pushed::Asleep;
+        }
         Pushed::Queued
+    }
+
+    /// Has sent what was pushed quietly.
+    pub(crate) fn rouse(&self) {
+        let mut io = self.io.lock();
+        io.listed = false;
+        if !io.queue.is_empty() {
+            io.wake();
+        }
     }
 
     /// Gives the connection to another worker. To be called while the order of operations is held still.
@@ -428,5 +457,64 @@ impl Io {
     fn is_writable(&self) -> bool {
         const FEW: usize = 16;
         self.queue.len() < FEW && (self.transport == Transport::WebSocket || self.poll.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::atomic::AtomicUsize, task::Wake};
+
+    use actix_web::test::TestRequest;
+
+    use super::*;
+    use crate::{config::Config, hub::Protocol};
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn connection() -> Arc<Conn> {
+        let hub = Hub::new(Config::default(), Protocol::Bare(Box::new(|_, _| {})));
+        Conn::new(hub, Transport::WebSocket, 0, Head::of(&TestRequest::default().to_http_request(), 0), None)
+    }
+
+    fn frames(conn: &Conn, waker: &Waker) -> Vec<Bytes> {
+        std::iter::from_fn(|| match conn.poll_outbound(waker) {
+            Poll::Ready(Outbound::Frame(frames)) => Some(frames),
+            _ => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn what_is_pushed_quietly_is_sent_in_order_once_it_is_roused() {
+        let (conn, woken) = (connection(), Arc::<Woken>::default());
+        let waker = Waker::from(woken.clone());
+        assert!(frames(&conn, &waker).is_empty());
+        let pushed = ["a", "b"].map(|text| conn.push_quietly(frame::text(b'4', text), false));
+        assert_eq!(pushed, [Pushed::Asleep, Pushed::Queued], "one call rouses for both");
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+        conn.rouse();
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert_eq!(frames(&conn, &waker), ["a", "b"].map(|text| frame::text(b'4', text)));
+        assert_eq!(conn.push_quietly(frame::text(b'4', "c"), false), Pushed::Asleep, "and again");
+    }
+
+    #[test]
+    fn what_is_pushed_for_one_socket_takes_along_what_waits() {
+        let (conn, woken) = (connection(), Arc::<Woken>::default());
+        let waker = Waker::from(woken.clone());
+        assert!(frames(&conn, &waker).is_empty());
+        assert_eq!(conn.push_quietly(frame::text(b'4', "a"), false), Pushed::Asleep);
+        assert_eq!(conn.push(frame::text(b'4', "b"), false), Pushed::Queued);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert_eq!(frames(&conn, &waker), ["a", "b"].map(|text| frame::text(b'4', text)));
+        conn.rouse();
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "nothing waits any more");
     }
 }
