@@ -19,9 +19,10 @@ pub struct RecoveryOptions {
     /// Ping interval and ping timeout together: how long a lost connection may go unnoticed. 45 seconds by default, as
     /// Engine.IO's own.
     pub heartbeat: Duration,
-    /// Most events kept per namespace by the local adapter; Redis has a length of stream instead. 10 000 by default.
+    /// Most events kept in memory per namespace; the local adapter has no others, and with Redis there is the stream besides.
+    /// 10 000 by default.
     pub max_events: usize,
-    /// Most bytes of events kept per namespace by the local adapter. 64 MiB by default.
+    /// Most bytes of them. 64 MiB by default.
     pub max_bytes: usize,
 }
 
@@ -67,10 +68,28 @@ pub struct Session {
 pub struct Claim {
     /// The session's secret.
     pub pid: String,
-    /// Offset of the last event the client saw, as it sent it; none if it saw none.
+    /// Offset of the last event the client saw, as it sent it; none if it saw none. See [`Claim::offset_since`].
     pub offset: Option<String>,
     /// Who the application says the client is now.
     pub user: Option<String>,
+}
+
+impl Claim {
+    /// Where the client goes on: at the offset it shows, but not before `start`.
+    ///
+    /// The client's library keeps the offset of an earlier session, until an event of the present one brings another: such an
+    /// offset, like none at all, stands for the start.
+    ///
+    /// # Errors
+    /// [`NotRecovered::InvalidOffset`] if what it shows is no offset.
+    pub fn offset_since(&self, start: Offset) -> Result<Offset, NotRecovered> {
+        match &self.offset {
+            Some(offset) => {
+                offset.parse().map(|offset: Offset| offset.max(start)).map_err(|_| NotRecovered::InvalidOffset)
+            }
+            None => Ok(start),
+        }
+    }
 }
 
 /// A session that changed hands, and where to go on.

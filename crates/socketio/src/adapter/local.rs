@@ -1,6 +1,5 @@
 //! One node alone, all of it in memory.
 
-mod history;
 mod sessions;
 
 use std::{
@@ -12,8 +11,10 @@ use ahash::AHashMap;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use tokio::sync::mpsc;
 
-use self::{history::History, sessions::LocalSessions};
-use super::{AckEvent, Adapter, AdapterError, Broadcast, Clock, Node, SocketInfo, SystemClock, Target};
+use self::sessions::LocalSessions;
+use super::{
+    AckEvent, Adapter, AdapterError, Broadcast, Clock, Node, SocketInfo, SystemClock, Target, history::History,
+};
 use crate::{
     Offset, Payload, Room,
     recovery::{RecoveryOptions, Sessions},

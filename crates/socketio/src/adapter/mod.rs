@@ -5,6 +5,7 @@
 //! back to its own node for the rest, so that one node and many run the same path.
 
 mod clock;
+mod history;
 mod local;
 #[cfg(feature = "redis")]
 mod redis_streams;

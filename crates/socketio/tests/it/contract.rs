@@ -129,6 +129,7 @@ macro_rules! every_case {
                 a_session_of_another_namespace_is_unknown,
                 another_users_claim_changes_nothing,
                 an_offset_that_was_never_given_is_refused_and_changes_nothing,
+                an_offset_of_an_earlier_session_stands_for_the_start,
                 events_no_longer_kept_are_told_and_change_nothing,
                 a_detached_session_waits_and_then_expires,
                 a_session_lives_as_long_as_its_socket,
@@ -159,7 +160,8 @@ every_case! {
 
 #[cfg(feature = "redis")]
 every_case! {
-    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world().await;
+    redis [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world(super::OPTIONS.max_events).await;
+    redis_that_keeps_nothing_in_memory [#[ignore = "needs SOUK_TEST_REDIS_URL"]]: crate::redis::world(0).await;
 }
 
 #[cfg(feature = "redis")]

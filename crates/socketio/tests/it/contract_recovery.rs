@@ -169,6 +169,17 @@ pub(crate) async fn an_offset_that_was_never_given_is_refused_and_changes_nothin
     assert_eq!(sessions.claim("/", claim("p", None)).await.unwrap().session.epoch, 1);
 }
 
+pub(crate) async fn an_offset_of_an_earlier_session_stands_for_the_start(world: World) {
+    world.adapter.broadcast("/", numbered(1));
+    let earlier = world.node.until_delivered(1).await[0].0.unwrap();
+    world.adapter.broadcast("/", numbered(2));
+    world.node.until_delivered(2).await;
+    let (sessions, first) = begun(&world, "p").await;
+    assert!(earlier < first.start);
+    let claimed = sessions.claim("/", claim("p", Some(earlier))).await.unwrap();
+    assert_eq!(claimed.from, first.start, "what came before the session is not for it");
+}
+
 pub(crate) async fn events_no_longer_kept_are_told_and_change_nothing(world: World) {
     let (sessions, first) = begun(&world, "p").await;
     world.adapter.broadcast("/", numbered(1));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, FutureExt as _};
 use redis::{Client, Connection, FromRedisValue, cmd};
 use socketio::adapter::{Adapter, Broadcast, RedisStreams, RedisStreamsBuilder};
+use socketio::recovery::RecoveryOptions;
 
 use crate::contract::{OPTIONS, Time, World};
 use crate::node::{Asked, DEADLINE, RecordingNode, json, numbered, recording};
@@ -165,10 +166,11 @@ impl Time for Names {
     }
 }
 
-/// One node with recovery.
-pub(crate) async fn world() -> World {
+/// One node with recovery that keeps so many events in memory.
+pub(crate) async fn world(max_events: usize) -> World {
     let names = Names::new();
-    let Member { adapter, node } = names.member().await;
+    let builder = names.builder().recovery(RecoveryOptions { max_events, ..OPTIONS });
+    let Member { adapter, node } = names.member_of(builder).await;
     World { adapter: Arc::new(adapter), node, time: Box::new(names) }
 }
 

@@ -193,6 +193,7 @@ async fn entries_trimmed_before_a_node_read_them_are_counted_and_it_goes_on() {
     let slow = names.member_of(names.builder_at(&proxy.url(&server.url()))).await;
     let other = names.member().await;
     settle(&[&other, &slow]).await;
+    let before = slow.adapter.sessions().unwrap().position("/");
     proxy.cut().await.unwrap();
     const SENT: usize = 4000;
     for n in 0..SENT {
@@ -208,6 +209,12 @@ async fn entries_trimmed_before_a_node_read_them_are_counted_and_it_goes_on() {
     let delivered = slow.node.until_delivered(kept).await;
     assert!(delivered.iter().map(|(_, text)| number_of(text)).eq(SENT - kept..SENT));
     assert_eq!(slow.adapter.stats().missed as usize, SENT - kept);
+    // Nor does the node believe that it knows what came before.
+    let missed = slow.adapter.sessions().unwrap().missed("/", rooms(&[]), before).await;
+    assert_eq!(missed, Err(NotRecovered::Trimmed));
+    let last = delivered[kept - 1].0.unwrap();
+    let missed = slow.adapter.sessions().unwrap().missed("/", rooms(&[]), last).await.unwrap();
+    assert_eq!((missed.events.len(), missed.up_to), (0, last));
     assert_eq!(other.adapter.stats().missed, 0);
 }
 

@@ -56,14 +56,8 @@ impl LocalSessions {
         if entry.session.user != claim.user {
             return Err(NotRecovered::OtherUser);
         }
-        let from = match &claim.offset {
-            Some(offset) => offset.parse().map_err(|_| NotRecovered::InvalidOffset)?,
-            None => entry.session.start,
-        };
+        let from = claim.offset_since(entry.session.start)?;
         self.shared.stream(namespace).lock().as_ref().map_or(Ok(()), |history| history.check(from))?;
-        if from < entry.session.start {
-            return Err(NotRecovered::InvalidOffset);
-        }
         entry.session.epoch += 1;
         entry.expires_ms = None;
         Ok(Claimed { session: entry.session.clone(), from })

@@ -27,6 +27,8 @@ pub(super) struct Lane {
     filled: Notify,
     drained: Notify,
     position: Mutex<Offset>,
+    /// Some of what came before this offset was not read, or belongs to a stream that is lost.
+    whole_from: Mutex<Offset>,
     /// Where reading began; none before Redis was reached first.
     base: watch::Sender<Option<Offset>>,
     /// Number of the last of this node's own messages that was read from the stream, counted from one.
@@ -62,6 +64,7 @@ impl Lane {
             filled: Notify::new(),
             drained: Notify::new(),
             position: Mutex::new(Offset::ZERO),
+            whole_from: Mutex::new(Offset::ZERO),
             base: watch::Sender::new(None),
             last_own: AtomicU64::new(0),
         }
@@ -167,6 +170,16 @@ impl Lane {
 
     pub(super) fn move_to(&self, offset: Offset) {
         *self.position.lock().unwrap_or_else(PoisonError::into_inner) = offset;
+    }
+
+    /// All that comes after this offset is delivered: the position, or where a gap ended.
+    pub(super) fn whole_after(&self) -> Offset {
+        self.position().max(*self.whole_from.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Something up to here was not read.
+    pub(super) fn has_gap_until(&self, offset: Offset) {
+        *self.whole_from.lock().unwrap_or_else(PoisonError::into_inner) = offset;
     }
 
     /// One of this node's own messages was read.

@@ -20,7 +20,7 @@ mod wire;
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     thread,
     time::Duration,
 };
@@ -41,7 +41,7 @@ pub use self::{
     options::{BuildError, RedisStreamsBuilder},
     stats::RedisStreamsStats,
 };
-use super::{AckEvent, Adapter, AdapterError, Broadcast, Node, SocketInfo, Target};
+use super::{AckEvent, Adapter, AdapterError, Broadcast, Node, SocketInfo, Target, history::History};
 use crate::{Payload, Room, recovery::Sessions};
 
 /// The adapter. Clones are the same adapter.
@@ -88,6 +88,9 @@ struct Space {
     private_channel: String,
     /// Whether answers arrive.
     subscribed: watch::Sender<bool>,
+    /// The events read last, so that many clients that come back at once don't each read the stream; none before this
+    /// node read any, and where it knows to have missed some.
+    recent: Mutex<Option<History>>,
 }
 
 impl RedisStreams {
@@ -155,6 +158,12 @@ impl RedisStreams {
     }
 }
 
+impl Space {
+    fn recent(&self) -> MutexGuard<'_, Option<History>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Shared {
     fn node(&self) -> &Arc<dyn Node> {
         self.node.get().expect("tasks run once the adapter is started")
@@ -181,6 +190,7 @@ impl Shared {
             private_channel: names::private_channel(namespace, &uid, &self.options),
             uid,
             subscribed: watch::Sender::new(false),
+            recent: Mutex::default(),
         });
         spaces.insert(namespace.into(), Arc::clone(&space));
         // It has no receiver once the adapter has ended.
@@ -198,6 +208,15 @@ impl Shared {
             lane
         });
         Arc::clone(lane)
+    }
+
+    /// What was read of this stream lately does not reach to what comes.
+    fn forget_recent(&self, lane: &Lane) {
+        for space in self.spaces.read().unwrap_or_else(PoisonError::into_inner).values() {
+            if space.lane.stream == lane.stream {
+                *space.recent() = None;
+            }
+        }
     }
 
     /// How this node numbers its entries; others ignore the field.

@@ -125,7 +125,8 @@ impl RedisStreamsBuilder {
         self
     }
 
-    /// Recovery of connection state, which is off by default. Of the options, the two times count.
+    /// Recovery of connection state, which is off by default. What the options keep in memory serves clients that come back
+    /// soon; others are served from the stream, whose length is [`Self::max_len`].
     pub fn recovery(mut self, recovery: RecoveryOptions) -> Self {
         self.options.recovery = Some(recovery);
         self

@@ -6,14 +6,14 @@ use redis::{RedisResult, Value, aio::MultiplexedConnection, cmd};
 use tokio::time::Instant;
 
 use super::{
-    Shared,
+    Shared, Space,
     entries::{Entry, read_of},
     lane::Lane,
     link::{Backoff, RESPONSE_TIMEOUT, connect},
     scripts::{StreamState, state_of},
     wire::entry::Order,
 };
-use crate::Offset;
+use crate::{Offset, adapter::history::History};
 
 /// How often a reader that is behind asks whether the stream still keeps what it has not read.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ fn process(shared: &Shared, lane: &Lane, entry: Entry) {
     let space = std::str::from_utf8(&entry.namespace).ok().and_then(|namespace| shared.space(namespace));
     if let Some(space) = space {
         match Order::decode(&entry.kind, entry.data) {
-            Ok(Some(order)) => perform(shared, &space.name, &order, offset),
+            Ok(Some(order)) => perform(shared, &space, order, offset),
             Ok(None) => {}
             Err(error) => {
                 shared.counters.malformed.add(1);
@@ -117,22 +117,31 @@ fn process(shared: &Shared, lane: &Lane, entry: Entry) {
     lane.move_to(offset);
 }
 
-fn perform(shared: &Shared, namespace: &str, order: &Order, offset: Offset) {
-    let node = shared.node();
+fn perform(shared: &Shared, space: &Space, order: Order, offset: Offset) {
+    let (node, namespace) = (shared.node(), &*space.name);
     match order {
-        Order::Broadcast(broadcast) => {
-            let offset = (shared.options.recovery.is_some() && !broadcast.volatile).then_some(offset);
-            node.deliver(namespace, broadcast, offset);
-        }
-        Order::Join { target, rooms } => node.join(namespace, target, rooms),
-        Order::Leave { target, rooms } => node.leave(namespace, target, rooms),
-        Order::Disconnect { target, close } => node.disconnect(namespace, target, *close),
+        Order::Broadcast(broadcast) => match &shared.options.recovery {
+            Some(options) if !broadcast.volatile => {
+                node.deliver(namespace, &broadcast, Some(offset));
+                let mut recent = space.recent();
+                recent.get_or_insert_with(|| History::new(space.lane.whole_after(), options)).keep(offset, broadcast);
+            }
+            _ => node.deliver(namespace, &broadcast, None),
+        },
+        Order::Join { target, rooms } => node.join(namespace, &target, &rooms),
+        Order::Leave { target, rooms } => node.leave(namespace, &target, &rooms),
+        Order::Disconnect { target, close } => node.disconnect(namespace, &target, close),
     }
 }
 
 /// Where to go on, after what the stream holds was asked for.
 fn checked(shared: &Shared, lane: &Lane, at: Progress, state: StreamState) -> Progress {
     let (next, finding) = judge(at, state);
+    if finding != Finding::Fine {
+        // The first that is left ends the gap; ids of a stream that is lost mean nothing in the new one.
+        lane.has_gap_until(at.offset.max(state.first.unwrap_or(state.last)).next());
+        shared.forget_recent(lane);
+    }
     match finding {
         Finding::Fine => {}
         Finding::Lost => {

@@ -6,6 +6,7 @@ use redis::cmd;
 
 use super::RedisSessions;
 use crate::{
+    Offset,
     adapter::{
         AdapterError,
         redis_streams::{
@@ -53,7 +54,7 @@ pub(super) async fn claim(sessions: &RedisSessions, space: &Arc<Space>, claim: C
         if *epoch.get_or_insert(kept.session.epoch) < kept.session.epoch {
             return Err(NotRecovered::Claimed);
         }
-        let from = checked_offset(sessions, space, &kept, claim.offset.as_deref()).await?;
+        let from = checked_offset(sessions, space, &kept, &claim).await?;
         let Kept { session, own } = kept;
         let start = if own.is_some() { session.start } else { from };
         let session = Session { epoch: session.epoch + 1, start, ..session };
@@ -88,13 +89,14 @@ async fn checked_offset(
     sessions: &RedisSessions,
     space: &Space,
     kept: &Kept,
-    offset: Option<&str>,
-) -> Result<crate::Offset, NotRecovered> {
+    claim: &Claim,
+) -> Result<Offset, NotRecovered> {
     let shared = &sessions.shared;
     let start = kept.own.is_some().then_some(kept.session.start);
-    let from = match offset {
-        Some(offset) => offset.parse().map_err(|_| NotRecovered::InvalidOffset)?,
-        None => start.ok_or(NotRecovered::InvalidOffset)?,
+    // A Node server's session has no start: only the client knows where it is.
+    let from = match (start, &claim.offset) {
+        (None, None) => return Err(NotRecovered::InvalidOffset),
+        (start, _) => claim.offset_since(start.unwrap_or(Offset::ZERO))?,
     };
     let state = shared.link.state_of(&space.lane.stream, from, &shared.counters).await.map_err(unavailable)?;
     if !state.is_complete_after(from) {
@@ -102,7 +104,7 @@ async fn checked_offset(
     }
     // Of what Redis lost nobody knows what came after: such an offset is as good as none.
     let given = state.found || Some(from) == start || from == state.last;
-    if from > state.last || !given || start.is_some_and(|start| from < start) {
+    if from > state.last || !given {
         return Err(NotRecovered::InvalidOffset);
     }
     Ok(from)

@@ -15,13 +15,44 @@ use crate::{
 /// Entries read at once.
 const PAGE: usize = 500;
 
-/// Reads the stream from `from` to where it ends now: that is finite, however fast others add to it.
+/// What this node read lately, where it reaches back far enough, else what the stream holds.
 pub(super) async fn missed(
     shared: &Shared,
     space: &Space,
     rooms: &[Room],
     from: Offset,
 ) -> Result<Missed, NotRecovered> {
+    match recent(space, rooms, from) {
+        Some(missed) => Ok(missed),
+        None => read(shared, space, rooms, from).await,
+    }
+}
+
+fn recent(space: &Space, rooms: &[Room], from: Offset) -> Option<Missed> {
+    let kept = {
+        let recent = space.recent();
+        let history = recent.as_ref()?;
+        if from < history.complete_after() {
+            return None;
+        }
+        // The last of this namespace may be before what was read of the others'.
+        if from > history.position() { Vec::new() } else { history.after(from).ok()? }
+    };
+    // Asked for only now: what is kept was delivered, or is about to be.
+    let position = space.lane.position();
+    if from > position && kept.is_empty() {
+        return None;
+    }
+    let rooms = Rooms::new(rooms);
+    let meant = kept.iter().filter(|kept| rooms.are_meant_by(&kept.broadcast.target));
+    Some(Missed {
+        up_to: kept.last().map_or(from, |last| last.offset),
+        events: meant.map(|kept| (kept.offset, kept.broadcast.payload.clone())).collect(),
+    })
+}
+
+/// Reads the stream from `from` to where it ends now: that is finite, however fast others add to it.
+async fn read(shared: &Shared, space: &Space, rooms: &[Room], from: Offset) -> Result<Missed, NotRecovered> {
     let unavailable = |failed: Failed| NotRecovered::Store(failed.into());
     let (stream, link, counters) = (&space.lane.stream, &shared.link, &shared.counters);
     let state = link.state_of(stream, from, counters).await.map_err(unavailable)?;

@@ -67,6 +67,18 @@ impl History {
         }
     }
 
+    /// Everything after this offset is at hand.
+    #[cfg(feature = "redis")]
+    pub(super) fn complete_after(&self) -> Offset {
+        self.complete_after
+    }
+
+    /// The last offset given.
+    #[cfg(feature = "redis")]
+    pub(super) fn position(&self) -> Offset {
+        self.last
+    }
+
     /// Whether everything after the offset is at hand.
     pub(super) fn check(&self, offset: Offset) -> Result<(), NotRecovered> {
         if offset < self.complete_after {
