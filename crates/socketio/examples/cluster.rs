@@ -1,6 +1,7 @@
 //! One node of a cluster whose clients survive it.
 //!
-//! `PORT` (3000 unless set; 0 takes a free one) on 127.0.0.1, `REDIS_URL` (`redis://127.0.0.1:6379` unless set). Every
+//! `PORT` (3000 unless set; 0 takes a free one) on 127.0.0.1, `REDIS_URL` (`redis://127.0.0.1:6379` unless set), `STREAM`
+//! (the original's names unless set: what tells clusters on one Redis apart). Every
 //! socket is in the room `all`; the event `emit` {n} broadcasts `tick` {n} to it. A client that lost its connection, or
 //! its node, recovers on any node within two minutes. `auth.token` may be any string: it says who the client is, and a
 //! session is recovered only for the same.
@@ -43,11 +44,16 @@ async fn emit(socket: Socket, Data(tick): Data<Tick>) -> Result<(), EncodeError>
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
     let redis = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
+    let mut adapter = RedisStreams::builder(redis).max_len(200_000);
+    if let Ok(stream) = std::env::var("STREAM") {
+        adapter =
+            adapter.stream_name(&*stream).channel_prefix(&*stream).session_key_prefix(format!("{stream}:session:"));
+    }
     let recovery = RecoveryOptions { max_disconnection: Duration::from_mins(2), ..RecoveryOptions::default() };
     let io = SocketIo::builder()
         .cors(Cors::any())
         // Long enough for what is sent in those two minutes, at a thousand events a second and more.
-        .adapter(RedisStreams::builder(redis).max_len(200_000).recovery(recovery).build()?)
+        .adapter(adapter.recovery(recovery).build()?)
         .namespace(Namespace::new("/").middleware(authenticate).on("emit", emit))
         .build();
     let mounted = io.clone();

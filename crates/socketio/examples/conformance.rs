@@ -1,6 +1,6 @@
 //! A server for protocol test suites.
 //!
-//! `PORT` (3000 unless set; 0 takes a free one) on 127.0.0.1. With `ENGINE_ONLY=1` it serves bare Engine.IO on
+//! `PORT` (3000 unless set; 0 takes a free one) on 127.0.0.1, `PING_TIMEOUT` in milliseconds (200 unless set). With `ENGINE_ONLY=1` it serves bare Engine.IO on
 //! `/engine.io/` and echoes every message; else Socket.IO on `/socket.io/`, namespaces `/` and `/custom`:
 //!
 //! - after connecting: emits `auth` with the connect payload
@@ -17,7 +17,7 @@ use socketio::{
 };
 
 const PING_INTERVAL: Duration = Duration::from_millis(300);
-const PING_TIMEOUT: Duration = Duration::from_millis(200);
+const PING_TIMEOUT_MS: u64 = 200;
 const MAX_PAYLOAD_BYTES: usize = 1_000_000;
 
 /// The Socket.IO suite waits for one message after the other, and misses the second of two that its socket reads at once. The
@@ -56,10 +56,12 @@ async fn serve(mount: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> s
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
+    let ping_timeout = std::env::var("PING_TIMEOUT").ok().and_then(|timeout| timeout.parse().ok());
+    let ping_timeout = Duration::from_millis(ping_timeout.unwrap_or(PING_TIMEOUT_MS));
     if std::env::var("ENGINE_ONLY").is_ok_and(|only| only == "1") {
         let engine = EngineIo::builder()
             .ping_interval(PING_INTERVAL)
-            .ping_timeout(PING_TIMEOUT)
+            .ping_timeout(ping_timeout)
             .max_payload(MAX_PAYLOAD_BYTES)
             .cors(Cors::any())
             .build(|connection, message| connection.send(message));
@@ -67,7 +69,7 @@ async fn main() -> std::io::Result<()> {
     }
     let io = SocketIo::builder()
         .ping_interval(PING_INTERVAL)
-        .ping_timeout(PING_TIMEOUT)
+        .ping_timeout(ping_timeout)
         .max_payload(MAX_PAYLOAD_BYTES)
         .connect_timeout(Duration::from_secs(1))
         .cors(Cors::any())

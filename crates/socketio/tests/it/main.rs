@@ -7,6 +7,7 @@ mod faults;
 mod http;
 mod limits;
 mod node;
+mod node_clients;
 mod order;
 mod raw;
 mod recovery;

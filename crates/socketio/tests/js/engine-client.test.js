@@ -1,6 +1,6 @@
 // The real engine.io-client against a server that echoes every message, in the mode that MODE names.
 //
-// SERVER_URL: examples/conformance with ENGINE_ONLY=1.
+// SERVER_URL: examples/conformance with ENGINE_ONLY=1, and PING_TIMEOUT=2000: this client is not about to prove its own haste.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, afterEach, describe, it } from "node:test";

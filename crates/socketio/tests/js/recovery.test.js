@@ -156,6 +156,7 @@ describe(`a ${MODE} client that was away`, () => {
     await ask(socket, "join", "joined");
     await ask(socket, "join", "left");
     await ask(source, "sockets-leave", { to: ["left"] }, ["left"]);
+    await settled(socket);
     await away(hall);
     assert.equal(socket.recovered, true);
     const rooms = await ask(socket, "rooms");
@@ -273,9 +274,10 @@ describe(`a session of a ${MODE} client`, () => {
     const { held } = await left();
     const { pid, offset } = held;
     const claims = [0, 1].map(() => client(url, { auth: { token: "ann", pid, offset }, reconnection: false }));
-    await Promise.all(claims.map(connected));
+    claims.forEach((socket) => socket.connect());
     const holders = () => claims.filter((socket) => socket.connected && socket.id === held.id);
-    await until(() => holders().length === 1, "one holds it");
+    const decided = () => claims.every((socket) => socket.connected || socket.io._readyState === "closed");
+    await until(() => decided() && holders().length === 1, "one holds it");
     await settled(...holders());
     assert.equal((await ask(holders()[0], "where")).recovered, true);
   });

@@ -4,7 +4,7 @@ import { Server as Engine } from "engine.io";
 import { Server } from "socket.io";
 import { listen } from "./listen.js";
 
-const limits = { pingInterval: 300, pingTimeout: 200, maxHttpBufferSize: 1_000_000, cors: { origin: "*" } };
+const limits = { pingInterval: 300, pingTimeout: Number(process.env.PING_TIMEOUT ?? 200), maxHttpBufferSize: 1_000_000, cors: { origin: "*" } };
 const http = createServer((_, response) => response.writeHead(404).end());
 
 if (process.env.ENGINE_ONLY === "1") {

@@ -34,7 +34,7 @@ const modes = ["polling", "websocket", "upgrade"];
 const suites = [
   ["engine-protocol", [""], one("conformance", { ENGINE_ONLY: "1" })],
   ["socket-protocol", [""], one("conformance", { ENGINE_ONLY: "0" })],
-  ["engine-client", modes, one("conformance", { ENGINE_ONLY: "1" })],
+  ["engine-client", modes, one("conformance", { ENGINE_ONLY: "1", PING_TIMEOUT: "2000" })],
   ["client", modes, one("testbed", { REDIS_URL: "" })],
   ["recovery", modes, one("testbed", { REDIS_URL: "", RECOVERY: "1" })],
   ["cluster", [""], two("testbed")],
