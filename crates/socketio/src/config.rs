@@ -38,7 +38,7 @@ pub(crate) struct Config {
 impl Default for Config {
     /// The original's defaults.
     ///
-    /// Source: https://socket.io/docs/v4/server-options/
+    /// Source: <https://socket.io/docs/v4/server-options/>
     fn default() -> Self {
         Self {
             path: "/socket.io".to_owned(),

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 /// Position of a stored broadcast: `<milliseconds>-<sequence>`, ordered as Redis orders the ids of a stream.
 ///
 /// Clients hold the offset of the last event they have seen and send it back when they reconnect.
-/// Source: https://redis.io/docs/latest/develop/data-types/streams/#entry-ids
+/// Source: <https://redis.io/docs/latest/develop/data-types/streams/#entry-ids>
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset {
     /// Unix time of the broadcast, in milliseconds.

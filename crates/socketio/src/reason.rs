@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why a socket is gone. The words of the first eight are the original's.
 ///
-/// Source: https://socket.io/docs/v4/server-socket-instance/#disconnect
+/// Source: <https://socket.io/docs/v4/server-socket-instance/#disconnect>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DisconnectReason {
     /// The connection ended without a word: the client went away, or its network did.

@@ -1,6 +1,6 @@
 //! Packets of Socket.IO v5 as text and attachments, and what they carry. Pure: no sockets, no clock.
 //!
-//! Sources: the protocol text at https://socket.io/docs/v4/socket-io-protocol/, and where it is silent what
+//! Sources: the protocol text at <https://socket.io/docs/v4/socket-io-protocol/>, and where it is silent what
 //! `socket.io-parser` 4.2 does; docs/adr/0022 for what was weighed.
 
 mod de;

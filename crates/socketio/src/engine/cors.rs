@@ -1,6 +1,6 @@
 //! Which pages may speak to the server over polling.
 //!
-//! Source: https://fetch.spec.whatwg.org/#http-cors-protocol
+//! Source: <https://fetch.spec.whatwg.org/#http-cors-protocol>
 
 use actix_web::{
     HttpRequest,

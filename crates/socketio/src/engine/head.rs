@@ -85,7 +85,7 @@ impl Head {
 
     /// In the shape of Socket.IO's `handshake`, without `auth`: credentials don't travel between nodes.
     ///
-    /// Source: https://socket.io/docs/v4/server-socket-instance/#sockethandshake
+    /// Source: <https://socket.io/docs/v4/server-socket-instance/#sockethandshake>
     pub(crate) fn to_json(&self) -> Value {
         let text = |(key, value): (&str, &str)| (key.to_owned(), Value::from(value));
         let secret = ["authorization", "cookie"];

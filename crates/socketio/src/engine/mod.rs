@@ -1,6 +1,6 @@
 //! Engine.IO v4: connections over long polling and WebSocket.
 //!
-//! Source: https://socket.io/docs/v4/engine-io-protocol/
+//! Source: <https://socket.io/docs/v4/engine-io-protocol/>
 
 pub(crate) mod conn;
 mod cors;

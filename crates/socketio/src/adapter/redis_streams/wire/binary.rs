@@ -227,7 +227,7 @@ pub(in super::super) fn push_string(json: &mut String, text: &str) {
 }
 
 /// A timestamp of MessagePack as `Date.toISOString` writes it.
-/// Source: https://github.com/msgpack/msgpack/blob/master/spec.md#timestamp-extension-type
+/// Source: <https://github.com/msgpack/msgpack/blob/master/spec.md#timestamp-extension-type>
 fn date(data: &[u8]) -> Option<String> {
     let (seconds, nanoseconds) = match data.len() {
         4 => (i64::from(u32::from_be_bytes(data.try_into().ok()?)), 0),
