@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::{
-    engine::{Head, Transport, conn::Conn, frame},
+    engine::{Handshake, Transport, conn::Conn, frame},
     id::Id,
     reason::DisconnectReason,
 };
@@ -31,8 +31,8 @@ impl Connection {
     }
 
     /// The request that opened the connection.
-    pub fn handshake(&self) -> &Head {
-        &self.0.head
+    pub fn handshake(&self) -> &Handshake {
+        &self.0.handshake
     }
 
     /// How the connection carries its packets now.

@@ -6,10 +6,11 @@ use std::{
     fmt,
     panic::{self, AssertUnwindSafe},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use bytestring::ByteString;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -78,6 +79,10 @@ struct Resume {
     offset: Option<Value>,
 }
 
+/// How long a client that comes back waits for a store that can't be reached, before it starts over.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// A client asks to join a namespace.
 pub(crate) fn begin(conn: &Arc<Conn>, namespace: &ByteString, auth: Option<ByteString>) {
     let joining = Joining { conn: conn.clone(), name: namespace.clone(), auth };
@@ -94,18 +99,18 @@ impl Joining {
     async fn run(self) {
         let hub = &self.conn.hub;
         let Some(namespaces) = hub.namespaces() else { return };
-        let find = || namespaces.find_or_open(&self.name, hub.config.limits.dynamic_namespaces);
+        let find = || namespaces.find_or_plan(&self.name);
         let found = panic::catch_unwind(AssertUnwindSafe(find)).unwrap_or_else(|cause| {
             events::panicked(hub, &*cause);
             None
         });
-        let Some(namespace) = found else {
+        let Some(planned) = found else {
             self.refuse(&ConnectError::new("Invalid namespace"));
             return;
         };
         let sessions = namespaces.adapter.sessions();
-        let fresh = Inner::new(&self.conn, &namespace, Id::random(), sessions.as_ref().map(|_| Id::random()));
-        if let Err(refusal) = self.ask(&namespace.spec.middlewares, &fresh).await {
+        let fresh = Inner::new(&self.conn, &planned, Id::random(), sessions.as_ref().map(|_| Id::random()));
+        if let Err(refusal) = self.ask(&planned.spec.middlewares, &fresh).await {
             hub.stats.refused_by_middleware.one();
             self.refuse(&refusal);
             return;
@@ -114,6 +119,12 @@ impl Joining {
             // The connection was closed by the middleware.
             return;
         }
+        // Only now that somebody may enter it: what anybody could ask for would fill the list.
+        let Some(namespace) = namespaces.open(&planned, hub.config.limits.dynamic_namespaces) else {
+            self.refuse(&ConnectError::new("Too many namespaces"));
+            return;
+        };
+        let fresh = if Arc::ptr_eq(&namespace, &planned) { fresh } else { fresh.moved_to(&namespace) };
         let Some(sessions) = sessions else {
             if self.conn.client.lock().joined(&fresh) {
                 let connect = Some(connect_frame(&fresh, None));
@@ -240,7 +251,7 @@ impl Joining {
         fresh: &Arc<Inner>,
         claim: Claim,
     ) -> Result<(), Ended> {
-        let Claimed { session, from } = sessions.claim(&namespace.name, claim).await?;
+        let Claimed { session, from } = self.patiently(|| sessions.claim(&namespace.name, claim.clone())).await?;
         // From here on the session is this connection's, to keep or to end.
         let end = |epoch| sessions.end(&namespace.name, &session.pid, epoch);
         let (Ok(sid), Ok(pid)) = (session.sid.parse(), session.pid.parse()) else {
@@ -260,7 +271,7 @@ impl Joining {
             return Err(closed);
         }
         // Whatever is not in this answer comes live, and has been kept for the socket since it is in the tables.
-        let missed = sessions.missed(&namespace.name, socket.all_rooms(), from).await;
+        let missed = self.patiently(|| sessions.missed(&namespace.name, socket.all_rooms(), from)).await;
         match missed.and_then(|missed| self.bounded(missed)) {
             Ok(missed) => {
                 let frames = missed
@@ -284,6 +295,24 @@ impl Joining {
                     return Err(Ended::ConnectionClosed);
                 }
                 Err(why.into())
+            }
+        }
+    }
+
+    /// Asks again for a while where the store can't be reached: a session that is given up for that is lost, and stores come
+    /// back.
+    async fn patiently<T>(
+        &self,
+        ask: impl Fn() -> BoxFuture<'static, Result<T, NotRecovered>>,
+    ) -> Result<T, NotRecovered> {
+        let begun = Instant::now();
+        loop {
+            match ask().await {
+                Err(NotRecovered::Store(error)) if begun.elapsed() < PATIENCE && !self.conn.is_closed() => {
+                    tracing::debug!(%error, "session not found yet: asking again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => return answer,
             }
         }
     }

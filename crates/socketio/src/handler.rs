@@ -74,6 +74,12 @@ pub trait FromContext: Sized {
 }
 
 /// A function that can be a handler; implemented for async functions of up to eight extractors.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handler",
+    label = "not an async function of up to eight extractors",
+    note = "every argument has to be one of `Socket`, `Data<T>`, `TryData<T>`, `Ack`, `Args`, `Auth<T>`, `State<T>`, `SocketIo`, `EventName`, `DisconnectReason`, or implement `FromContext`",
+    note = "`Data<T>` and `Auth<T>` need `T: serde::de::DeserializeOwned`"
+)]
 pub trait Handle<Args>: Send + Sync + 'static {
     /// What it gives.
     type Output: 'static;
@@ -159,7 +165,11 @@ fn payload(context: &Context) -> Result<&Payload, Rejection> {
     context.payload.as_ref().ok_or_else(|| Rejection("there is no event here".to_owned()))
 }
 
-/// The event's arguments: a tuple takes all of them, any other type the first. Binary arguments are [`bytes::Bytes`].
+/// The event's arguments: a tuple takes all of them, any other type the first. Binary arguments are read by
+/// [`bytes::Bytes`]; a [`serde_json::Value`] can't hold them.
+///
+/// An event that does not fit is not handled, and so not acknowledged either: it is counted
+/// ([`crate::Snapshot::rejected_events`]) and told at debug level. [`TryData`] lets the handler answer.
 #[derive(Clone, Debug)]
 pub struct Data<T>(pub T);
 

@@ -109,7 +109,8 @@ impl Namespaces {
             match namespace.name() {
                 Some(name) => {
                     let name: Arc<str> = name.into();
-                    let runtime = Runtime::new(open.len(), name.clone(), namespace);
+                    let runtime = Runtime::planned(name.clone(), namespace);
+                    runtime.open_at(open.len());
                     open.insert(name, Arc::new(runtime));
                 }
                 None => dynamic.push(namespace),
@@ -139,29 +140,38 @@ impl Namespaces {
         self.read().get(name).cloned()
     }
 
-    /// A namespace that is there, or comes to be because a rule allows it.
-    pub(crate) fn find_or_open(&self, name: &str, most: usize) -> Option<Arc<Runtime>> {
+    /// A namespace that is there, or would come to be because a rule allows it.
+    pub(crate) fn find_or_plan(&self, name: &str) -> Option<Arc<Runtime>> {
         if let Some(found) = self.find(name) {
             return Some(found);
         }
-        let rule = self.dynamic.iter().find(|rule| rule.allows(name))?.clone();
+        let rule = self.dynamic.iter().find(|rule| rule.allows(name))?;
+        Some(Arc::new(Runtime::planned(name.into(), rule.clone())))
+    }
+
+    /// Opens a planned namespace, now that somebody may enter; gives the one of its name that is open, which is another if
+    /// two clients came at once. None if there are as many as allowed.
+    pub(crate) fn open(&self, planned: &Arc<Runtime>, most: usize) -> Option<Arc<Runtime>> {
+        if planned.index().is_some() {
+            return Some(planned.clone());
+        }
         let mut open = self.open.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let index = open.len();
-        let opened = match open.entry(name.into()) {
+        match open.entry(planned.name.clone()) {
             Entry::Occupied(found) => return Some(found.get().clone()),
             Entry::Vacant(free) => {
                 if self.dynamic_open.fetch_add(1, Ordering::Relaxed) >= most {
                     self.dynamic_open.fetch_sub(1, Ordering::Relaxed);
-                    tracing::warn!(namespace = name, most, "too many dynamic namespaces: refused");
+                    tracing::warn!(namespace = &*planned.name, most, "too many dynamic namespaces: refused");
                     return None;
                 }
-                let runtime = Arc::new(Runtime::new(index, name.into(), rule));
-                free.insert(runtime).clone()
+                planned.open_at(index);
+                free.insert(planned.clone());
             }
-        };
+        }
         drop(open);
-        self.adapter.open(name);
-        Some(opened)
+        self.adapter.open(&planned.name);
+        Some(planned.clone())
     }
 }
 

@@ -30,7 +30,7 @@ pub use codec::{DecodeError, EncodeError, Payload};
 pub use connect::ConnectError;
 pub use connection::on_connect;
 pub use emitter::{BroadcastAckError, Emitter, IncompleteAcks, ServerSideEmitError};
-pub use engine::{Cors, Forbidden, Head as Handshake, Transport};
+pub use engine::{Cors, Forbidden, Handshake, Transport};
 pub use id::{Id, InvalidId};
 pub use limits::Limits;
 pub use namespace::Namespace;

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -214,8 +214,7 @@ where
 
 /// A namespace at work.
 pub(crate) struct Runtime {
-    /// Its place in the workers' tables.
-    pub(crate) index: usize,
+    index: OnceLock<usize>,
     pub(crate) name: Arc<str>,
     pub(crate) spec: Arc<Namespace>,
     pub(crate) disconnect_frame: Bytes,
@@ -226,9 +225,21 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn new(index: usize, name: Arc<str>, spec: Arc<Namespace>) -> Self {
+    /// One that is not open yet: a client asks for it, and middlewares have to agree first.
+    pub(crate) fn planned(name: Arc<str>, spec: Arc<Namespace>) -> Self {
         let disconnect_frame = frame::text(b'4', &codec::encode(&name, &Body::Disconnect));
-        Self { index, name, spec, disconnect_frame, acks: AtomicU64::new(0), served: Mutex::new(None) }
+        Self { index: OnceLock::new(), name, spec, disconnect_frame, acks: AtomicU64::new(0), served: Mutex::new(None) }
+    }
+
+    /// Gives it its place in the workers' tables, once.
+    pub(crate) fn open_at(&self, index: usize) {
+        // It is opened under the lock of the list of namespaces, by whoever puts it there.
+        let _ = self.index.set(index);
+    }
+
+    /// Its place in the workers' tables; none while it is not open.
+    pub(crate) fn index(&self) -> Option<usize> {
+        self.index.get().copied()
     }
 
     /// One counter for all sockets: a broadcast that asks for acknowledgements carries one id.

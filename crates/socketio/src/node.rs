@@ -85,7 +85,7 @@ fn post(
     acks: Option<AckRequest>,
 ) {
     let delivery = Arc::new(Delivery {
-        namespace: namespace.index,
+        namespace: namespace.index(),
         frames: namespace.event_frames(acks.as_ref().map(|request| request.id), payload),
         target: broadcast.target.clone(),
         volatile: broadcast.volatile,
@@ -102,7 +102,7 @@ fn post(
 /// One that is not stored, and old news to a socket that has been served up to `stands_at` or beyond.
 fn post_unstored(hub: &Arc<Hub>, namespace: &Runtime, broadcast: &Broadcast, payload: &Payload, stands_at: Offset) {
     let delivery = Arc::new(Delivery {
-        namespace: namespace.index,
+        namespace: namespace.index(),
         frames: namespace.event_frames(None, payload),
         target: broadcast.target.clone(),
         volatile: broadcast.volatile,
@@ -145,23 +145,23 @@ pub(crate) fn deliver_locally_with_acks(
 
 pub(crate) fn join(hub: &Hub, namespace: &Runtime, target: &Target, rooms: &[Room]) {
     let (target, rooms) = (Arc::new(target.clone()), Arc::<[Room]>::from(rooms));
-    hub.post_all(|| Op::JoinAll { namespace: namespace.index, target: target.clone(), rooms: rooms.clone() });
+    hub.post_all(|| Op::JoinAll { namespace: namespace.index(), target: target.clone(), rooms: rooms.clone() });
 }
 
 pub(crate) fn leave(hub: &Hub, namespace: &Runtime, target: &Target, rooms: &[Room]) {
     let (target, rooms) = (Arc::new(target.clone()), Arc::<[Room]>::from(rooms));
-    hub.post_all(|| Op::LeaveAll { namespace: namespace.index, target: target.clone(), rooms: rooms.clone() });
+    hub.post_all(|| Op::LeaveAll { namespace: namespace.index(), target: target.clone(), rooms: rooms.clone() });
 }
 
 pub(crate) fn disconnect(hub: &Hub, namespace: &Runtime, target: &Target, close: bool) {
     let target = Arc::new(target.clone());
-    hub.post_all(|| Op::DisconnectAll { namespace: namespace.index, target: target.clone(), close });
+    hub.post_all(|| Op::DisconnectAll { namespace: namespace.index(), target: target.clone(), close });
 }
 
 pub(crate) fn fetch(hub: &Hub, namespace: &Runtime, target: &Target) -> BoxFuture<'static, Vec<SocketInfo>> {
     let (to, mut found) = mpsc::unbounded_channel();
     let target = Arc::new(target.clone());
-    hub.post_all(|| Op::Fetch { namespace: namespace.index, target: target.clone(), to: to.clone() });
+    hub.post_all(|| Op::Fetch { namespace: namespace.index(), target: target.clone(), to: to.clone() });
     drop(to);
     // A worker that ends drops its operations, and its sender with them.
     Box::pin(async move {
@@ -230,7 +230,7 @@ impl Node for LocalNode {
         if let Some((hub, namespace)) = self.find(namespace)
             && let Ok(pid) = pid.parse()
         {
-            hub.post_all(|| Op::Supersede { namespace: namespace.index, pid, epoch });
+            hub.post_all(|| Op::Supersede { namespace: namespace.index(), pid, epoch });
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct RecoveryOptions {
     /// original.
     pub max_disconnection: Duration,
     /// Ping interval and ping timeout together: how long a lost connection may go unnoticed. 45 seconds by default, as
-    /// Engine.IO's own.
+    /// Engine.IO's own; to be changed with [`crate::Builder::ping_interval`] and [`crate::Builder::ping_timeout`].
     pub heartbeat: Duration,
     /// Most events kept in memory per namespace; the local adapter has no others, and with Redis there is the stream besides.
     /// 10 000 by default.

@@ -20,7 +20,7 @@ use crate::{
     EncodeError, Offset, Payload, Room,
     adapter::{AckEvent, Broadcast, SocketInfo, Target},
     emitter::Emitter,
-    engine::{Head, Transport, conn::Conn},
+    engine::{Handshake, Transport, conn::Conn},
     id::Id,
     namespace::Runtime,
     node,
@@ -144,6 +144,19 @@ impl Inner {
                 shared.rooms.push(room);
             }
         }
+    }
+
+    /// The same socket, which nobody has met yet, in another namespace.
+    pub(crate) fn moved_to(&self, namespace: &Arc<Runtime>) -> Arc<Self> {
+        let moved = Self::new(&self.conn, namespace, self.id, self.pid);
+        {
+            let (mut from, mut to) = (self.shared.lock(), moved.shared.lock());
+            to.rooms = std::mem::take(&mut from.rooms);
+            to.user = from.user.take();
+            to.data = from.data.take();
+            to.extensions = from.extensions.take();
+        }
+        moved
     }
 
     /// Takes back what [`Self::resume`] gave to a socket that did not go on after all.
@@ -416,7 +429,7 @@ impl Inner {
         let data = self.shared.lock().data.clone();
         SocketInfo {
             id: self.id.to_string(),
-            handshake: self.conn.head.to_json(),
+            handshake: self.conn.handshake.to_json(),
             rooms: self.all_rooms(),
             data: if data.is_null() { Value::Object(serde_json::Map::new()) } else { data },
         }
@@ -449,8 +462,8 @@ impl Socket {
     }
 
     /// The request that opened the connection.
-    pub fn handshake(&self) -> &Head {
-        &self.0.conn.head
+    pub fn handshake(&self) -> &Handshake {
+        &self.0.conn.handshake
     }
 
     /// How the connection carries its packets now.

@@ -40,7 +40,7 @@ pub(crate) type WorkerIndex = u32;
 
 /// A message for sockets of one namespace, encoded.
 pub(crate) struct Delivery {
-    pub(crate) namespace: usize,
+    pub(crate) namespace: Option<usize>,
     pub(crate) frames: Bytes,
     pub(crate) target: Target,
     pub(crate) volatile: bool,
@@ -126,27 +126,27 @@ pub(crate) enum Op {
         close: bool,
     },
     JoinAll {
-        namespace: usize,
+        namespace: Option<usize>,
         target: Arc<Target>,
         rooms: Arc<[Room]>,
     },
     LeaveAll {
-        namespace: usize,
+        namespace: Option<usize>,
         target: Arc<Target>,
         rooms: Arc<[Room]>,
     },
     DisconnectAll {
-        namespace: usize,
+        namespace: Option<usize>,
         target: Arc<Target>,
         close: bool,
     },
     Fetch {
-        namespace: usize,
+        namespace: Option<usize>,
         target: Arc<Target>,
         to: mpsc::UnboundedSender<Vec<SocketInfo>>,
     },
     Supersede {
-        namespace: usize,
+        namespace: Option<usize>,
         pid: Id,
         epoch: u64,
     },
@@ -543,7 +543,7 @@ impl Worker {
     fn take_out(&self, conn: &Conn) -> Vec<Resident> {
         let client = conn.client.lock();
         let sockets = client.sockets().iter();
-        sockets.filter_map(|socket| self.with_table(socket.namespace.index, |table| table.remove(socket))).collect()
+        sockets.filter_map(|socket| self.with_table(socket.namespace.index(), |table| table.remove(socket))).collect()
     }
 
     /// Does one operation now. The mailbox has been drained.
@@ -559,7 +559,9 @@ impl Worker {
         self.drain();
     }
 
-    fn with_table<T>(&self, namespace: usize, use_it: impl FnOnce(&mut Table) -> T) -> T {
+    /// A namespace that is not open has no sockets.
+    fn with_table<T: Default>(&self, namespace: Option<usize>, use_it: impl FnOnce(&mut Table) -> T) -> T {
+        let Some(namespace) = namespace else { return T::default() };
         let mut tables = self.tables.borrow_mut();
         if tables.len() <= namespace {
             tables.resize_with(namespace + 1, Table::new);
@@ -573,10 +575,12 @@ impl Worker {
             Op::Send { socket, frames, volatile } => send(&socket, frames, volatile, None),
             Op::Add { socket, connect, added } => self.add(&socket, connect, added),
             Op::Release(released) => release(*released),
-            Op::Remove(socket) => drop(self.with_table(socket.namespace.index, |table| table.remove(&socket))),
-            Op::Join { socket, rooms } => self.with_table(socket.namespace.index, |table| table.join(&socket, &rooms)),
+            Op::Remove(socket) => drop(self.with_table(socket.namespace.index(), |table| table.remove(&socket))),
+            Op::Join { socket, rooms } => {
+                self.with_table(socket.namespace.index(), |table| table.join(&socket, &rooms));
+            }
             Op::Leave { socket, rooms } => {
-                self.with_table(socket.namespace.index, |table| table.leave(&socket, &rooms));
+                self.with_table(socket.namespace.index(), |table| table.leave(&socket, &rooms));
             }
             Op::Disconnect { socket, close } => disconnect(&socket, close),
             Op::JoinAll { namespace, target, rooms } => self.with_table(namespace, |table| {
@@ -613,7 +617,7 @@ impl Worker {
                 for Resident { socket, rooms } in residents {
                     // The end of one that has ended meanwhile may have gone by already.
                     if socket.phase() != Phase::Closed {
-                        self.with_table(socket.namespace.index, |table| table.insert(&socket, &rooms));
+                        self.with_table(socket.namespace.index(), |table| table.insert(&socket, &rooms));
                     }
                 }
                 self.watch_heartbeat(&conn);
@@ -669,7 +673,7 @@ impl Worker {
         if connect.is_none() {
             socket.begin_holding();
         }
-        let position = self.with_table(socket.namespace.index, |table| {
+        let position = self.with_table(socket.namespace.index(), |table| {
             table.insert(socket, &socket.rooms());
             table.position
         });

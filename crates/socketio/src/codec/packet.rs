@@ -124,7 +124,7 @@ impl Decoder {
         if let Some(partial) = self.partial.take() {
             return Err(DecodeError::UnexpectedText { missing: partial.expected - partial.attachments.len() });
         }
-        let head = Head::read(&text)?;
+        let head = Handshake::read(&text)?;
         if head.attachments > limits.attachments {
             return Err(DecodeError::TooManyAttachments { count: head.attachments, limit: limits.attachments });
         }
@@ -213,7 +213,7 @@ fn carry(is_ack: bool, id: Option<u64>, payload: Payload) -> Body {
 }
 
 /// All that stands before the JSON.
-struct Head<'a> {
+struct Handshake<'a> {
     kind: u8,
     attachments: usize,
     namespace: &'a str,
@@ -221,7 +221,7 @@ struct Head<'a> {
     rest: &'a str,
 }
 
-impl<'a> Head<'a> {
+impl<'a> Handshake<'a> {
     fn read(text: &'a str) -> Result<Self, DecodeError> {
         let kind = text.bytes().next().filter(|kind| matches!(kind, b'0'..=b'6')).ok_or(DecodeError::PacketType)?;
         let mut rest = &text[1..];

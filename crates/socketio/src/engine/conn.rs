@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Head, frame};
+use super::{Handshake, frame};
 use crate::{client::Client, hub::Hub, id::Id, reason::DisconnectReason, sync::Mutex, worker::WorkerIndex};
 
 /// An outbound queue that grew beyond this gives its memory back once it is empty.
@@ -44,7 +44,7 @@ pub(crate) struct Conn {
     pub(crate) id: Id,
     pub(crate) hub: Arc<Hub>,
     pub(crate) ip: Option<IpAddr>,
-    pub(crate) head: Head,
+    pub(crate) handshake: Handshake,
     pub(crate) client: Mutex<Client>,
     home: AtomicU32,
     io: Mutex<Io>,
@@ -120,7 +120,7 @@ impl Conn {
         hub: Arc<Hub>,
         transport: Transport,
         home: WorkerIndex,
-        head: Head,
+        handshake: Handshake,
         ip: Option<IpAddr>,
     ) -> Arc<Self> {
         let deadline = Instant::now() + hub.config.ping_interval;
@@ -128,7 +128,7 @@ impl Conn {
             id: Id::random(),
             hub,
             ip,
-            head,
+            handshake,
             client: Mutex::new(Client::default()),
             home: AtomicU32::new(home),
             io: Mutex::new(Io {
@@ -480,7 +480,7 @@ mod tests {
 
     fn connection() -> Arc<Conn> {
         let hub = Hub::new(Config::default(), Protocol::Bare(Box::new(|_, _| {})));
-        Conn::new(hub, Transport::WebSocket, 0, Head::of(&TestRequest::default().to_http_request(), 0), None)
+        Conn::new(hub, Transport::WebSocket, 0, Handshake::of(&TestRequest::default().to_http_request(), 0), None)
     }
 
     fn frames(conn: &Conn, waker: &Waker) -> Vec<Bytes> {

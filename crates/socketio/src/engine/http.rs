@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage as _, HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
     web,
 };
@@ -17,7 +17,7 @@ use futures::StreamExt as _;
 use serde_json::json;
 
 use super::{
-    Head, Transport,
+    Handshake, Transport,
     conn::{Conn, Heartbeat, Polled},
     frame,
     polling::{Poller, Poster},
@@ -178,7 +178,7 @@ async fn handshake(
         let message = "Server shutting down".to_owned();
         return Err(Refused { status: StatusCode::SERVICE_UNAVAILABLE, code: 4, message });
     }
-    if Head::size_bytes(&request) > hub.config.limits.head_bytes {
+    if Handshake::size_bytes(&request) > hub.config.limits.head_bytes {
         hub.stats.refused_large_heads.one();
         let (status, message) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request head too large".to_owned());
         return Err(Refused { status, code: 3, message });
@@ -195,9 +195,9 @@ async fn handshake(
         let message = "Too many connections".to_owned();
         return Err(Refused { status: StatusCode::TOO_MANY_REQUESTS, code: 4, message });
     }
-    let head = Head::of(&request, hub.clock.unix_ms());
+    let handshake = Handshake::of(&request, hub.clock.unix_ms());
     let worker = hub.worker();
-    let conn = Conn::new(hub.clone(), transport, worker.index(), head, ip);
+    let conn = Conn::new(hub.clone(), transport, worker.index(), handshake, ip);
     hub.remember(&conn);
     let open = open_packet(hub, &conn, transport);
     let response = match transport {
@@ -289,6 +289,11 @@ async fn post(conn: &Arc<Conn>, request: &HttpRequest, payload: web::Payload) ->
         conn.close(DisconnectReason::TransportError);
         return Err(Refused::bad_request());
     };
+    // The protocol's third version sent binary bodies; in this one, attachments are base64.
+    if request.content_type() == "application/octet-stream" {
+        conn.close(DisconnectReason::TransportError);
+        return Err(Refused::bad_request());
+    }
     let max = conn.hub.config.max_payload;
     let declared =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -322,7 +327,7 @@ async fn post(conn: &Arc<Conn>, request: &HttpRequest, payload: web::Payload) ->
         conn.close(reason);
         return Err(Refused::bad_request());
     }
-    Ok(HttpResponse::Ok().content_type("text/html").body("ok"))
+    Ok(HttpResponse::Ok().content_type("text/html").insert_header((header::CACHE_CONTROL, "no-store")).body("ok"))
 }
 
 fn oversized(conn: &Arc<Conn>) -> Refused {

@@ -5,7 +5,7 @@
 pub(crate) mod conn;
 mod cors;
 pub(crate) mod frame;
-mod head;
+mod handshake;
 pub(crate) mod http;
 mod polling;
 mod query;
@@ -13,5 +13,5 @@ mod websocket;
 
 pub use conn::Transport;
 pub use cors::Cors;
-pub use head::Head;
+pub use handshake::Handshake;
 pub use http::Forbidden;

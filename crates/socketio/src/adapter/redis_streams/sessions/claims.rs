@@ -36,7 +36,6 @@ pub(super) async fn claim(sessions: &RedisSessions, space: &Arc<Space>, claim: C
     let key = session_key(&claim.pid, &shared.options);
     let mut get = cmd("GET");
     get.arg(&key);
-    let mut epoch = None;
     for _ in 0..MAX_ATTEMPTS {
         let text: Option<Vec<u8>> = shared.link.command(&get, &shared.counters).await.map_err(unavailable)?;
         let text = text.ok_or(NotRecovered::UnknownSession)?;
@@ -50,9 +49,6 @@ pub(super) async fn claim(sessions: &RedisSessions, space: &Arc<Space>, claim: C
         }
         if kept.session.user != claim.user {
             return Err(NotRecovered::OtherUser);
-        }
-        if *epoch.get_or_insert(kept.session.epoch) < kept.session.epoch {
-            return Err(NotRecovered::Claimed);
         }
         let from = checked_offset(sessions, space, &kept, &claim).await?;
         let Kept { session, own } = kept;

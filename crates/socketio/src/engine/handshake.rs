@@ -1,8 +1,14 @@
 //! What is kept of the request that opened a connection.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, UNIX_EPOCH},
+};
 
-use actix_web::{HttpRequest, http::header};
+use actix_web::{
+    HttpRequest,
+    http::header::{self, HttpDate},
+};
 use serde_json::{Map, Value, json};
 
 /// Headers of the connection itself: of no use to an application, and a third of a request's size.
@@ -19,14 +25,14 @@ const LEFT_OUT: [header::HeaderName; 8] = [
 
 /// Address, query and headers of the request that opened a connection, packed: thousands of them lie idle.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub struct Handshake {
     address: Option<SocketAddr>,
     opened_ms: u64,
     /// Path and query, then `name: value` lines.
     text: Box<str>,
 }
 
-impl Head {
+impl Handshake {
     /// Bytes of all that is looked at, about.
     pub(crate) fn size_bytes(request: &HttpRequest) -> usize {
         let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
@@ -101,6 +107,7 @@ impl Head {
             "xdomain": self.header("origin").is_some(),
             "secure": false,
             "issued": self.opened_ms,
+            "time": HttpDate::from(UNIX_EPOCH + Duration::from_millis(self.opened_ms)).to_string(),
             "url": self.url().split('?').next(),
             "query": query,
             "auth": {},
