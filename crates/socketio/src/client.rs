@@ -78,8 +78,12 @@ impl Client {
         match &conn.hub.protocol {
             Protocol::Bare(handler) => handler(bare::Connection(conn.clone()), bare::Message::Text(text)),
             Protocol::SocketIo(_) => {
-                let decoded = conn.client.lock().decoder.text(text, &limits(conn));
-                Self::on_decoded(conn, decoded);
+                let mut client = conn.client.lock();
+                if !client.closed {
+                    let decoded = client.decoder.text(text, &limits(conn));
+                    drop(client);
+                    Self::on_decoded(conn, decoded);
+                }
             }
         }
     }
@@ -88,8 +92,12 @@ impl Client {
         match &conn.hub.protocol {
             Protocol::Bare(handler) => handler(bare::Connection(conn.clone()), bare::Message::Binary(data)),
             Protocol::SocketIo(_) => {
-                let decoded = conn.client.lock().decoder.binary(data, &limits(conn));
-                Self::on_decoded(conn, decoded);
+                let mut client = conn.client.lock();
+                if !client.closed {
+                    let decoded = client.decoder.binary(data, &limits(conn));
+                    drop(client);
+                    Self::on_decoded(conn, decoded);
+                }
             }
         }
     }

@@ -43,6 +43,7 @@ pub(crate) struct Hub {
     conns: [Mutex<HashMap<Id, Arc<Conn>>>; SHARDS],
     per_ip: Mutex<HashMap<IpAddr, u32>>,
     mailboxes: Mutex<Vec<Mailbox>>,
+    behind: Behind,
     closing: AtomicBool,
 }
 
@@ -70,12 +71,30 @@ struct Mailbox {
     pending: Arc<AtomicBool>,
 }
 
+/// Mailboxes in which more lies than their workers should have to do at once.
+struct Behind {
+    most: usize,
+    mailboxes: AtomicUsize,
+}
+
+impl Behind {
+    /// All was taken from a mailbox in which so much lay.
+    fn emptied(&self, lay: usize) {
+        if lay >= self.most {
+            self.mailboxes.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Mailbox {
-    fn put(&mut self, op: Op) -> Option<Waker> {
+    fn put(&mut self, op: Op, behind: &Behind) -> Option<Waker> {
         if !self.alive {
             return None;
         }
         self.ops.push(op);
+        if self.ops.len() == behind.most {
+            behind.mailboxes.fetch_add(1, Ordering::Relaxed);
+        }
         self.pending.store(true, Ordering::Release);
         self.waker.take()
     }
@@ -149,6 +168,7 @@ impl Namespaces {
 impl Hub {
     pub(crate) fn new(config: Config, protocol: Protocol) -> Arc<Self> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let behind = Behind { most: config.limits.posted_operations.max(1), mailboxes: AtomicUsize::new(0) };
         Arc::new(Self {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             config,
@@ -159,6 +179,7 @@ impl Hub {
             conns: std::array::from_fn(|_| Mutex::default()),
             per_ip: Mutex::default(),
             mailboxes: Mutex::default(),
+            behind,
             closing: AtomicBool::new(false),
         })
     }
@@ -280,7 +301,7 @@ impl Hub {
                 if mailboxes[to as usize].alive {
                     let residents = take_out(&conn);
                     conn.set_home(to);
-                    wakers.extend(mailboxes[to as usize].put(Op::MoveIn { conn, residents }));
+                    wakers.extend(mailboxes[to as usize].put(Op::MoveIn { conn, residents }, &self.behind));
                 } else {
                     gone.push(conn);
                 }
@@ -313,6 +334,7 @@ impl Hub {
     pub(crate) fn unregister(&self, index: WorkerIndex) {
         let left = {
             let mut mailboxes = self.mailboxes.lock();
+            self.behind.emptied(mailboxes[index as usize].ops.len());
             std::mem::take(&mut mailboxes[index as usize])
         };
         // Only now that the lock is free: what an operation holds may end connections when it is dropped.
@@ -331,7 +353,13 @@ impl Hub {
         let mut mailboxes = self.mailboxes.lock();
         let mailbox = &mut mailboxes[index as usize];
         mailbox.pending.store(false, Ordering::Release);
+        self.behind.emptied(mailbox.ops.len());
         std::mem::swap(&mut mailbox.ops, ops);
+    }
+
+    /// Whether a worker has more to do than it should: clients are not to be read from until it has caught up.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.mailboxes.load(Ordering::Relaxed) > 0
     }
 
     /// Leaves a waker with the mailbox, to be woken by the next operation; false if one lies there already.
@@ -363,7 +391,7 @@ impl Hub {
 
     /// Has an operation done by the worker that holds this connection, after all that was posted before.
     pub(crate) fn post(&self, conn: &Conn, op: Op) {
-        let waker = self.mailboxes.lock()[conn.home() as usize].put(op);
+        let waker = self.mailboxes.lock()[conn.home() as usize].put(op, &self.behind);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -375,7 +403,7 @@ impl Hub {
         let mut workers = 0;
         for mailbox in self.mailboxes.lock().iter_mut().filter(|mailbox| mailbox.alive) {
             workers += 1;
-            wakers.extend(mailbox.put(op()));
+            wakers.extend(mailbox.put(op(), &self.behind));
         }
         wakers.into_iter().for_each(Waker::wake);
         workers
@@ -401,7 +429,7 @@ impl Hub {
             let alive = mailboxes.get(preferred as usize).is_some_and(|mailbox| mailbox.alive);
             let chosen =
                 if alive { Some(preferred as usize) } else { mailboxes.iter().position(|mailbox| mailbox.alive) };
-            chosen.and_then(|index| mailboxes[index].put(Op::Run(task)))
+            chosen.and_then(|index| mailboxes[index].put(Op::Run(task), &self.behind))
         };
         if let Some(waker) = waker {
             waker.wake();

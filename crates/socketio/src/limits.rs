@@ -27,6 +27,9 @@ pub struct Limits {
     pub queued_messages: usize,
     /// Bytes that may wait for one socket. 16 MiB by default. A message is let in while fewer wait, however long it is.
     pub queued_bytes: usize,
+    /// Broadcasts and other operations that may wait for one worker before no more is read from clients, until it has caught
+    /// up. 100 000 by default.
+    pub posted_operations: usize,
     /// Packets in the body of one polling request. 10 000 by default.
     pub packets_per_payload: usize,
     /// Namespaces that may come to be by [`crate::Namespace::dynamic`] rules. 10 000 by default.
@@ -47,6 +50,7 @@ impl Default for Limits {
             room_bytes: 512,
             queued_messages: 16_384,
             queued_bytes: 16 << 20,
+            posted_operations: 100_000,
             packets_per_payload: 10_000,
             dynamic_namespaces: 10_000,
         }

@@ -79,6 +79,8 @@ statistics! {
     broadcasts: Counter,
     /// Messages that were queued for sockets, broadcasts counted once per socket.
     messages_queued: Counter,
+    /// Times that reading from clients was put off because a worker was far behind.
+    reading_paused: Counter,
     /// Volatile messages that were left out because a socket could not take them at once.
     volatile_dropped: Counter,
     /// Connections that were closed because more waited for them than allowed.

@@ -22,7 +22,7 @@ use super::{
     frame,
     polling::{Poller, Poster},
     query,
-    websocket::WebSocket,
+    websocket::{PAUSE, WebSocket},
 };
 use crate::{adapter::Clock as _, hub::Hub, id::Id, reason::DisconnectReason};
 
@@ -306,6 +306,10 @@ async fn post(conn: &Arc<Conn>, request: &HttpRequest, payload: web::Payload) ->
             return Err(oversized(conn));
         }
         body.extend_from_slice(&chunk);
+    }
+    while conn.hub.is_behind() {
+        conn.hub.stats.reading_paused.one();
+        tokio::time::sleep(PAUSE).await;
     }
     if conn.is_closed() {
         return Err(Refused::unknown_session());

@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use actix_http::ws::{OpCode, Parser};
@@ -33,6 +34,9 @@ use crate::reason::DisconnectReason;
 /// Chunks read in one go before the sockets of other tasks get their turn.
 const CHUNKS_PER_TURN: usize = 16;
 
+/// How long reading is put off while a worker is far behind.
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
+
 /// The body of the answer to a WebSocket handshake.
 pub(crate) struct WebSocket {
     conn: Arc<Conn>,
@@ -47,6 +51,8 @@ pub(crate) struct WebSocket {
     /// While probing: when the client has to have switched.
     upgrade_by: Option<Pin<Box<Sleep>>>,
     read_closed: bool,
+    /// While a worker is far behind: when to look again.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,11 +101,31 @@ impl WebSocket {
             control: VecDeque::new(),
             upgrade_by: None,
             read_closed: false,
+            pause: None,
         }
+    }
+
+    /// Whether nothing is to be read now: what clients send must not pile up as work for a worker that can't keep up.
+    fn is_paused(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.conn.hub.is_behind() {
+            let pause = self.pause.get_or_insert_with(|| {
+                self.conn.hub.stats.reading_paused.one();
+                Box::pin(tokio::time::sleep(PAUSE))
+            });
+            if pause.as_mut().poll(cx).is_pending() {
+                return true;
+            }
+            self.pause = None;
+        }
+        self.pause = None;
+        false
     }
 
     /// Reads what has come.
     fn read(&mut self, cx: &mut Context<'_>) {
+        if self.is_paused(cx) {
+            return;
+        }
         for _ in 0..CHUNKS_PER_TURN {
             if self.read_closed || self.phase == Phase::Ended {
                 return;

@@ -342,8 +342,8 @@ impl Polling {
         }
     }
 
-    pub(crate) fn websocket_url(&self) -> &str {
-        &self.websocket_url
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// A WebSocket for the session, on which nothing has been said.
