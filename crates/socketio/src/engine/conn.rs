@@ -158,9 +158,9 @@ impl Conn {
         self.io.lock().transport
     }
 
-    /// Whether a WebSocket has been told that it may take over, and has not said that it does.
-    pub(crate) fn is_probed(&self) -> bool {
-        self.io.lock().upgrade == Upgrade::Probed
+    /// Whether a WebSocket is there that may take over, and has not said that it does.
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.io.lock().upgrade != Upgrade::None
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -274,9 +274,11 @@ impl Conn {
         if io.ping_sent {
             return Heartbeat::Expired;
         }
-        // Counted from when it was due, so that a late timer does not lengthen the time to answer.
+        // Counted from when it was due, so that a late timer does not lengthen the time to answer; but a client that is sent
+        // the ping only now is not to answer for that timer.
+        let goes_out_now = io.transport == Transport::WebSocket || io.poll.is_some();
         io.ping_sent = true;
-        io.deadline += config.ping_timeout;
+        io.deadline = if goes_out_now { now } else { io.deadline } + config.ping_timeout;
         io.enqueue(frame::PING);
         io.wake();
         if now >= io.deadline { Heartbeat::Expired } else { Heartbeat::At(io.deadline) }

@@ -263,9 +263,9 @@ async fn poll(conn: &Arc<Conn>) -> Result<HttpResponse, Refused> {
         conn.close(DisconnectReason::PingTimeout);
         return Err(Refused::unknown_session());
     }
-    if conn.is_probed() {
-        // The client may have said on its WebSocket already that it has switched: what two connections brought at the same
-        // time is taken in either order, and a session that has moved has to refuse the request.
+    if conn.is_upgrading() {
+        // The client may have probed and said that it has switched, both still on their way: what two connections bring at
+        // the same time is taken in either order, and a session that has moved has to refuse the request.
         tokio::time::sleep(WORD_TO_SWITCH).await;
         if conn.transport() != Transport::Polling {
             return Err(Refused::bad_request());

@@ -497,6 +497,18 @@ describe("upgrade", () => {
     assert.equal(await line.next(), "4again");
   });
 
+  it("leaves polling without the session, also in one breath with the probe", async () => {
+    for (let round = 0; round < 10; round++) {
+      const sid = await pollingSession();
+      const line = open(websocket(sid));
+      await line.opened;
+      line.send("2probe");
+      line.send("5");
+      assert.equal((await poll(sid)).status, 400);
+      line.close();
+    }
+  });
+
   it("leaves a second WebSocket without the session", async () => {
     const { sid, line } = await probed();
     line.send("5");
