@@ -1,14 +1,13 @@
 //! Rooms, members and messages of the chat.
 
+use contracts::Refusal;
 use contracts::Timestamp;
 use contracts::grpc::notification;
 use contracts::grpc::notification::mark_room_read_request::UpTo;
-use contracts::ids::{ChatMessageId, ChatRoomId, OrderId, UserId};
-use contracts::{Reason, Refusal};
+use contracts::ids::ChatRoomId;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::whole_number::WholeNumber;
 use super::{BadAnswer, PageLimit};
 
 /// Where people talk.
@@ -61,8 +60,8 @@ pub struct CreateRoom {
 #[serde(deny_unknown_fields)]
 pub struct OpenSupportRoom {
     /// The order.
-    #[schema(value_type = uuid::Uuid)]
-    pub order_id: OrderId,
+    #[schema(format = Uuid)]
+    pub order_id: String,
 }
 
 /// Which rooms to list.
@@ -124,8 +123,8 @@ impl From<notification::ChatMember> for ChatMember {
 #[serde(deny_unknown_fields)]
 pub struct AddMember {
     /// Whom to add; the caller joins when it is left out.
-    #[schema(value_type = Option<uuid::Uuid>, nullable = false)]
-    pub user_id: Option<UserId>,
+    #[schema(nullable = false, format = Uuid)]
+    pub user_id: Option<String>,
 }
 
 /// What somebody said in a room.
@@ -235,11 +234,11 @@ impl HistoryPage {
 #[serde(deny_unknown_fields)]
 pub struct MarkRoomRead {
     /// By position.
-    #[schema(value_type = Option<u64>, nullable = false)]
-    pub seq: Option<WholeNumber>,
+    #[schema(nullable = false)]
+    pub seq: Option<u64>,
     /// By id.
-    #[schema(value_type = Option<uuid::Uuid>, nullable = false)]
-    pub message_id: Option<ChatMessageId>,
+    #[schema(nullable = false, format = Uuid)]
+    pub message_id: Option<String>,
 }
 
 impl MarkRoomRead {
@@ -249,12 +248,10 @@ impl MarkRoomRead {
     /// `INVALID_REQUEST` unless one of the two is given.
     pub fn into_request(self, room_id: ChatRoomId) -> Result<notification::MarkRoomReadRequest, Refusal> {
         let up_to = match (self.seq, self.message_id) {
-            (Some(seq), None) => UpTo::Seq(seq.get()),
-            (None, Some(id)) => UpTo::MessageId(id.to_string()),
-            _ => {
-                let refusal = Refusal::new(Reason::InvalidRequest, Reason::InvalidRequest.title());
-                return Err(refusal.with_field("", "must have either seq or message_id"));
-            }
+            (Some(seq), None) => UpTo::Seq(seq),
+            (None, Some(id)) => UpTo::MessageId(id),
+            (Some(_), Some(_)) => return Err(Refusal::invalid("/message_id", "can't be given together with seq")),
+            (None, None) => return Err(Refusal::invalid("/seq", "or message_id must be given")),
         };
         Ok(notification::MarkRoomReadRequest { room_id: room_id.to_string(), up_to: Some(up_to) })
     }
@@ -303,12 +300,7 @@ pub struct RoomUnread {
 
 impl From<notification::UnreadCount> for RoomUnread {
     fn from(unread: notification::UnreadCount) -> Self {
-        Self {
-            room_id: unread.room_id,
-            count: unread.count,
-            read_seq: unread.read_seq,
-            last_seq: unread.last_seq,
-        }
+        Self { room_id: unread.room_id, count: unread.count, read_seq: unread.read_seq, last_seq: unread.last_seq }
     }
 }
 

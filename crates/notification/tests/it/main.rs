@@ -4,6 +4,7 @@
 mod builders;
 #[macro_use]
 mod contract;
+mod chat;
 mod chat_contract;
 mod contract_differences;
 mod email;
