@@ -290,7 +290,8 @@ async fn the_support_room_of_an_order_is_for_its_customer_and_staff() {
     assert_eq!((room.name, room.order_id), (format!("support:{order_id}"), Some(order_id.to_string())));
     assert_eq!(room.visibility, "private");
     assert_eq!(world.open_support(world.of(customer, open(order_id))).await.unwrap().id, room.id);
-    world.say(helper, &room.id, "How can we help?").await;
+    let hello = world.of_staff(helper, post(&room.id, "How can we help?", None));
+    world.chat().post_message(hello).await.unwrap();
     let counts = world.of(customer, proto::ListUnreadCountsRequest::default());
     assert_eq!(world.chat().list_unread_counts(counts).await.unwrap().into_inner().items[0].count, 1);
 
@@ -305,7 +306,28 @@ async fn the_support_room_of_an_order_is_for_its_customer_and_staff() {
     assert_eq!(reason(peeked), Reason::NotAMember);
     let join = proto::JoinRoomRequest { room_id: room.id.clone() };
     world.chat().join_room(world.of_staff(colleague, join)).await.unwrap();
-    assert_eq!(world.read(colleague, peek).await.unwrap().into_inner().items.len(), 1);
+    let read = world.chat().list_messages(world.of_staff(colleague, peek)).await;
+    assert_eq!(read.unwrap().into_inner().items.len(), 1);
+}
+
+#[tokio::test]
+async fn who_is_staff_no_more_has_no_place_in_support_rooms() {
+    let world = World::start().await;
+    let (customer, helper) = (new_user(), new_user());
+    let order_id = world.order_of(customer).await.to_string();
+    let open = world.of_staff(helper, proto::OpenSupportRoomRequest { order_id });
+    let room_id = world.open_support(open).await.unwrap().id;
+    let hello = world.of_staff(helper, post(&room_id, "How can we help?", None));
+    world.chat().post_message(hello).await.unwrap();
+    // The same user, whose token says nothing of support.
+    assert_eq!(world.try_all(helper, &room_id).await, [Reason::ChatRoomNotFound; 5]);
+    assert_eq!(reason(world.join(helper, &room_id).await), Reason::ChatRoomNotFound);
+    let get = world.of(helper, proto::GetRoomRequest { room_id: room_id.clone() });
+    assert_eq!(reason(world.chat().get_room(get).await), Reason::ChatRoomNotFound);
+    let list = world.of(helper, proto::ListRoomsRequest::default());
+    assert_eq!(world.chat().list_rooms(list).await.unwrap().into_inner().items, []);
+    let leave = world.of(helper, proto::LeaveRoomRequest { room_id });
+    world.chat().leave_room(leave).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What somebody is told who is no member.
+//! Who is let in, and what somebody is told who is not.
 
 use contracts::ids::ChatRoomId;
 
@@ -12,5 +12,25 @@ pub(super) async fn refuse(chat: &dyn ChatRepository, room_id: ChatRoomId, visit
         Ok(Some((room, _))) if room.is_open_to(visitor) => ChatError::NotAMember,
         Ok(_) => ChatError::RoomNotFound,
         Err(error) => ChatError::Store(error),
+    }
+}
+
+/// Lets in members who still have a place in the room. Rooms never change and roles come with the call, so that only the
+/// membership has to be looked at again by the change itself. Staff has a place wherever they are members.
+///
+/// # Errors
+/// As [`refuse`].
+pub(super) async fn expect_place(
+    chat: &dyn ChatRepository,
+    room_id: ChatRoomId,
+    visitor: Visitor,
+) -> Result<(), ChatError> {
+    if visitor.is_staff {
+        return Ok(());
+    }
+    match chat.find_room(room_id, visitor.user_id).await.map_err(ChatError::Store)? {
+        Some((room, true)) if room.has_place_for(visitor) => Ok(()),
+        Some((room, false)) if room.is_open_to(visitor) => Err(ChatError::NotAMember),
+        _ => Err(ChatError::RoomNotFound),
     }
 }

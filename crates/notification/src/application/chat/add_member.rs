@@ -37,7 +37,7 @@ impl AddMember {
     /// support rooms; [`ChatError::UserNotFound`]; [`ChatError::Directory`]; [`ChatError::Store`].
     pub async fn run(&self, visitor: Visitor, room_id: ChatRoomId, user_id: UserId) -> Result<Member, ChatError> {
         let room = match self.chat.find_room(room_id, visitor.user_id).await.map_err(ChatError::Store)? {
-            Some((room, true)) => room,
+            Some((room, true)) if room.has_place_for(visitor) => room,
             Some((room, false)) if room.is_open_to(visitor) => return Err(ChatError::NotAMember),
             _ => return Err(ChatError::RoomNotFound),
         };

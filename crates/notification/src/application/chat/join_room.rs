@@ -32,7 +32,7 @@ impl JoinRoom {
         let (room, is_member) = found.ok_or(ChatError::RoomNotFound)?;
         // A member of a private room asks again: as a member, who may have left or been there all the time.
         let by = (!room.is_open_to(visitor)).then_some(visitor.user_id);
-        if by.is_some() && !is_member {
+        if by.is_some() && !(is_member && room.has_place_for(visitor)) {
             return Err(ChatError::RoomNotFound);
         }
         let on = Occasion { now: self.clock.now(), cause: Cause::current() };

@@ -31,6 +31,7 @@ impl ListMembers {
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Page<Member, UserId>, ChatError> {
+        access::expect_place(self.chat.as_ref(), room_id, visitor).await?;
         let found = self.chat.list_members(room_id, visitor.user_id, after, limit + 1).await;
         match found.map_err(ChatError::Store)? {
             Some(members) => Ok(Page::of(members, limit, |member| member.user_id)),

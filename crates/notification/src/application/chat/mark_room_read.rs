@@ -24,6 +24,7 @@ impl MarkRoomRead {
     /// # Errors
     /// [`ChatError::RoomNotFound`]; [`ChatError::NotAMember`]; [`ChatError::MessageNotFound`]; [`ChatError::Store`].
     pub async fn run(&self, visitor: Visitor, room_id: ChatRoomId, up_to: ReadUpTo) -> Result<ReadPosition, ChatError> {
+        access::expect_place(self.chat.as_ref(), room_id, visitor).await?;
         match self.chat.mark_room_read(room_id, visitor.user_id, up_to).await.map_err(ChatError::Store)? {
             Marked::At(position) => Ok(position),
             Marked::NoSuchMessage => Err(ChatError::MessageNotFound),

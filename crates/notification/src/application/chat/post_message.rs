@@ -44,6 +44,7 @@ impl PostMessage {
         content: Content,
         client_id: Option<ClientId>,
     ) -> Result<PostedMessage, ChatError> {
+        access::expect_place(self.chat.as_ref(), room_id, visitor).await?;
         let id = ChatMessageId::from_uuid(self.ids.new_uuid());
         let draft = MessageDraft { id, room_id, user_id: visitor.user_id, content, client_id };
         let on = Occasion { now: self.clock.now(), cause: Cause::current() };

@@ -40,6 +40,7 @@ impl ReadHistory {
         range: HistoryRange,
         limit: u32,
     ) -> Result<HistoryPage, ChatError> {
+        access::expect_place(self.chat.as_ref(), room_id, visitor).await?;
         // One more than wanted tells whether there are more: the one that is farthest from where the question begins.
         let found = self.chat.list_messages(room_id, visitor.user_id, range, limit + 1).await;
         let Some(mut history) = found.map_err(ChatError::Store)? else {

@@ -124,6 +124,12 @@ impl Room {
         }
     }
 
+    /// Whether a member still has a place here: in a support room only while it is open to them, so that whoever is staff no more
+    /// sees it no more.
+    pub fn has_place_for(&self, member: Visitor) -> bool {
+        self.order_id.is_none() || self.is_open_to(member)
+    }
+
     /// Whether a member may add this user: anybody, but in a support room only the order's customer. Who is staff comes with
     /// their own token, so they join by themselves.
     pub fn may_be_added(&self, user_id: UserId) -> bool {
@@ -189,6 +195,8 @@ mod tests {
         ] {
             assert_eq!(visitors.map(|visitor| room.is_open_to(visitor)), open, "{room:?}");
         }
+        assert_eq!(visitors.map(|member| support.has_place_for(member)), [true, true, false]);
+        assert!(visitors.into_iter().all(|member| of(Visibility::Private).has_place_for(member)));
         assert!(of(Visibility::Private).may_be_added(user(2)));
         assert!(support.may_be_added(user(1)) && !support.may_be_added(user(2)));
     }

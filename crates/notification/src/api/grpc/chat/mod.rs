@@ -109,7 +109,7 @@ impl ChatService for ChatApi {
         let visitor = visitor(&request)?;
         let message = request.into_inner();
         let (limit, before) = (limit(message.limit, 20, 100)?, convert::room_cursor(&message.cursor)?);
-        let page = self.rooms.list(visitor.user_id, message.joined_only, before, limit).await;
+        let page = self.rooms.list(visitor, message.joined_only, before, limit).await;
         Ok(Response::new(convert::rooms(page.map_err(error::refusal)?)))
     }
 
