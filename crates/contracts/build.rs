@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         "souk/types/v1/money.proto",
         "souk/inventory/v1/inventory.proto",
+        "souk/notification/v1/chat.proto",
         "souk/notification/v1/notification.proto",
         "souk/orders/v1/orders.proto",
         "souk/payment/v1/payment.proto",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::ids::{OrderId, SessionId, UserId};
+use crate::ids::{ChatMessageId, ChatRoomId, OrderId, SessionId, UserId};
 use crate::money::Money;
 use crate::timestamp::Timestamp;
 use crate::values::Sku;
@@ -58,6 +58,12 @@ pub mod event_type {
     pub const PAYMENT_REFUNDED: &str = "payment.refunded";
     /// An inbox grew by one entry.
     pub const INBOX_APPENDED: &str = "inbox.appended";
+    /// A message was posted in a room.
+    pub const CHAT_MESSAGE_CREATED: &str = "chat.message_created";
+    /// A user became a member of a room.
+    pub const CHAT_MEMBER_JOINED: &str = "chat.member_joined";
+    /// A user is a member of a room no more.
+    pub const CHAT_MEMBER_LEFT: &str = "chat.member_left";
 }
 
 /// `user.*`: how the account stands after the event. Subject: the user's id.
@@ -245,4 +251,34 @@ pub struct InboxAppended {
     pub event: String,
     /// Its payload.
     pub data: Box<RawValue>,
+}
+
+/// `chat.message_created`: the message, whole, so that it can be pushed without another read. Subject: the room's id; the
+/// events of a room, of all three kinds, are counted by `aggregateversion`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatMessageCreated {
+    /// The message.
+    pub id: ChatMessageId,
+    /// Where it was posted.
+    pub room_id: ChatRoomId,
+    /// Position: gapless from 1 for each room.
+    pub seq: u64,
+    /// Who posted it.
+    pub user_id: UserId,
+    /// What it says.
+    pub content: String,
+    /// The sender's own name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// When it was posted.
+    pub created_at: Timestamp,
+}
+
+/// `chat.member_*`: who joined or left. Subject: the room's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatMemberEvent {
+    /// Which room.
+    pub room_id: ChatRoomId,
+    /// Who.
+    pub user_id: UserId,
 }

@@ -85,6 +85,7 @@ mod tests {
             "/souk.inventory.v1.InventoryService/ListProducts",
             "/souk.payment.v1.PaymentService/Charge",
             "/souk.orders.v1.OrdersService/GetOrder",
+            "/souk.notification.v1.ChatService/JoinRoom",
         ] {
             assert!(is_repeatable(path), "{path}");
         }
@@ -94,6 +95,7 @@ mod tests {
             "/souk.users.v1.UsersService/Register",
             "/souk.users.v1.UsersService/Refresh",
             "/souk.inventory.v1.InventoryService/SetStock",
+            "/souk.notification.v1.ChatService/PostMessage",
             "/souk.users.v1.UsersService/None",
             "",
         ] {

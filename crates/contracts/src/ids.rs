@@ -71,6 +71,14 @@ id! {
     NotificationId
 }
 id! {
+    /// A room of the chat.
+    ChatRoomId
+}
+id! {
+    /// A message in a room of the chat.
+    ChatMessageId
+}
+id! {
     /// A sign-in and everything refreshed from it.
     SessionId
 }

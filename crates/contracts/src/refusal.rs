@@ -47,6 +47,7 @@ reasons! {
     PaymentDeclined = "PAYMENT_DECLINED", FailedPrecondition, 402, "The payment was declined", "Offer another payment method and place a new order.";
     NotAllowed = "NOT_ALLOWED", PermissionDenied, 403, "The caller may not do this", "Ask someone whose role allows it.";
     AccountBanned = "ACCOUNT_BANNED", PermissionDenied, 403, "The account is banned", "Contact support.";
+    NotAMember = "NOT_A_MEMBER", PermissionDenied, 403, "The caller is not a member of the chat room", "Join the room first.";
     RouteNotFound = "ROUTE_NOT_FOUND", NotFound, 404, "There is nothing at this address", "Look the route up at /docs.";
     OrderNotFound = "ORDER_NOT_FOUND", NotFound, 404, "There is no such order", "Check the id; other users' orders are not shown.";
     PaymentNotFound = "PAYMENT_NOT_FOUND", NotFound, 404, "There is no payment for this order", "Check the order id; an order rejected before charging has none.";
@@ -54,6 +55,8 @@ reasons! {
     ReservationNotFound = "RESERVATION_NOT_FOUND", NotFound, 404, "The order holds no stock", "Check the order id.";
     UserNotFound = "USER_NOT_FOUND", NotFound, 404, "There is no such user", "Check the id.";
     NotificationNotFound = "NOTIFICATION_NOT_FOUND", NotFound, 404, "There is no such notification", "Check the id.";
+    ChatRoomNotFound = "CHAT_ROOM_NOT_FOUND", NotFound, 404, "There is no such chat room", "Check the id; private rooms are shown to their members alone.";
+    ChatMessageNotFound = "CHAT_MESSAGE_NOT_FOUND", NotFound, 404, "There is no such message in the room", "Name a message of this room.";
     MethodNotAllowed = "METHOD_NOT_ALLOWED", Unimplemented, 405, "The method is not allowed here", "Use one of the methods in `Allow`.";
     RequestTimeout = "REQUEST_TIMEOUT", DeadlineExceeded, 408, "The request did not arrive in time", "Send the whole request faster.";
     EmailTaken = "EMAIL_TAKEN", AlreadyExists, 409, "The email address has an account", "Log in instead, or use another address.";

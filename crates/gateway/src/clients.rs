@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use contracts::grpc::inventory::inventory_service_client::InventoryServiceClient;
+use contracts::grpc::notification::chat_service_client::ChatServiceClient;
 use contracts::grpc::notification::notification_service_client::NotificationServiceClient;
 use contracts::grpc::orders::orders_service_client::OrdersServiceClient;
 use contracts::grpc::payment::payment_service_client::PaymentServiceClient;
@@ -21,6 +22,7 @@ pub struct Clients {
     inventory: InventoryServiceClient<GrpcChannel>,
     payment: PaymentServiceClient<GrpcChannel>,
     notification: NotificationServiceClient<GrpcChannel>,
+    chat: ChatServiceClient<GrpcChannel>,
 }
 
 /// The channels that [`Clients`] speak through.
@@ -45,6 +47,7 @@ impl Clients {
             orders: OrdersServiceClient::new(channels.orders),
             inventory: InventoryServiceClient::new(channels.inventory),
             payment: PaymentServiceClient::new(channels.payment),
+            chat: ChatServiceClient::new(channels.notification.clone()),
             notification: NotificationServiceClient::new(channels.notification),
         }
     }
@@ -72,6 +75,11 @@ impl Clients {
     /// Inboxes and notifications.
     pub fn notification(&self) -> NotificationServiceClient<GrpcChannel> {
         self.notification.clone()
+    }
+
+    /// Rooms and messages, which notification keeps.
+    pub fn chat(&self) -> ChatServiceClient<GrpcChannel> {
+        self.chat.clone()
     }
 }
 

@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::{self, FieldProblem, ProblemDocument};
 use crate::routes::{
-    auth, catalogue, catalogue_admin, docs, events, health, notifications, order_staff, orders, payments, preferences,
-    problems, user_admin, users,
+    auth, catalogue, catalogue_admin, chat, chat_messages, docs, events, health, notifications, order_staff, orders,
+    payments, preferences, problems, user_admin, users,
 };
 
 /// The document.
@@ -39,6 +39,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         payments::get,
         notifications::list, notifications::read, notifications::read_all, notifications::unread_count,
         preferences::get, preferences::update,
+        chat::list, chat::create, chat::open_support, chat::get, chat::members, chat::add_member, chat::leave,
+        chat_messages::list, chat_messages::post, chat_messages::read, chat_messages::unread_counts,
         events::stream,
     ),
     components(schemas(ProblemDocument, FieldProblem)),
@@ -49,6 +51,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         (name = "orders", description = "Orders from placing to delivery"),
         (name = "payments", description = "What was paid"),
         (name = "notifications", description = "What users are told"),
+        (name = "chat", description = "Rooms and what is said there"),
         (name = "realtime", description = "Live events"),
         (name = "health", description = "Whether it works"),
         (name = "meta", description = "About this API"),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use contracts::grpc::notification::chat_service_server::ChatServiceServer;
 use contracts::grpc::notification::notification_service_server::NotificationServiceServer;
 use messaging::outbox::OutboxSource;
 use messaging::outbox_status::SqliteOutboxStatus;
@@ -22,12 +23,16 @@ use crate::adapters::persistence::mongo::MongoStore;
 use crate::adapters::persistence::sqlite::SqliteStore;
 use crate::api::consumers::{self, Events};
 use crate::api::grpc::NotificationApi;
+use crate::api::grpc::chat::ChatApi;
 use crate::application::MailSignal;
+use crate::application::chat::ports::ChatRepository;
 use crate::application::deliver_emails::DeliverEmails;
 use crate::application::forget_contact::ForgetContact;
 use crate::application::forget_old::ForgetOld;
 use crate::application::mark_read::MarkRead;
-use crate::application::ports::{ContactRepository, EmailQueue, Housekeeping, InboxRepository, PreferenceRepository};
+use crate::application::ports::{
+    ContactRepository, EmailQueue, Housekeeping, InboxRepository, PreferenceRepository, UserDirectory,
+};
 use crate::application::preferences::Preferences;
 use crate::application::queries::Queries;
 use crate::application::record_order_event::RecordOrderEvent;
@@ -79,6 +84,7 @@ struct Stores {
     contacts: Arc<dyn ContactRepository>,
     emails: Arc<dyn EmailQueue>,
     housekeeping: Arc<dyn Housekeeping>,
+    chat: Arc<dyn ChatRepository>,
     relay: BackgroundTask,
     check: HealthCheck,
     mail_folder: PathBuf,
@@ -97,10 +103,11 @@ pub async fn build(
     let identity = platform.identity("notification");
     let authenticator = platform.authenticator(&identity, platform.user_tokens(&identity)?);
     let signal = Arc::new(MailSignal::default());
+    let directory: Arc<dyn UserDirectory> = Arc::new(GrpcUserDirectory::new(platform.channel(&identity, "users")?));
     let emails = Arc::new(DeliverEmails {
         queue: stores.emails,
         contacts: Arc::clone(&stores.contacts),
-        directory: Arc::new(GrpcUserDirectory::new(platform.channel(&identity, "users")?)),
+        directory: Arc::clone(&directory),
         mailer: Arc::new(FileMailer::new(stores.mail_folder, settings.email_from.clone())),
         clock: Arc::clone(&platform.clock),
         signal: Arc::clone(&signal),
@@ -111,6 +118,7 @@ pub async fn build(
         mark_read: Arc::new(MarkRead::new(Arc::clone(&stores.inbox), Arc::clone(&platform.clock))),
         preferences: Arc::new(Preferences::new(stores.preferences)),
     };
+    let chat = ChatApi::new(&stores.chat, directory, &platform.clock, &platform.ids);
     let events = Arc::new(Events {
         orders: Arc::new(RecordOrderEvent::new(
             stores.inbox,
@@ -136,7 +144,7 @@ pub async fn build(
             async move { forget_old.run(stop).await }
         }),
     ];
-    let routes = Routes::new(NotificationServiceServer::new(api));
+    let routes = Routes::new(NotificationServiceServer::new(api)).add_service(ChatServiceServer::new(chat));
     Ok(Service { name: "notification", routes, authenticator, tasks, checks })
 }
 
@@ -197,7 +205,8 @@ fn open_sqlite(settings: &Settings, platform: &Platform, bus: &Arc<dyn EventBus>
         preferences: store.clone(),
         contacts: store.clone(),
         emails: store.clone(),
-        housekeeping: store,
+        housekeeping: store.clone(),
+        chat: store,
     })
 }
 
@@ -226,7 +235,8 @@ async fn open_mongo(
         preferences: store.clone(),
         contacts: store.clone(),
         emails: store.clone(),
-        housekeeping: store,
+        housekeeping: store.clone(),
+        chat: store,
     })
 }
 

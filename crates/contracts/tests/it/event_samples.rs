@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::Event;
 use contracts::event_data::{
-    InboxAppended, OrderData, OrderStatus, PaymentEvent, ProductEvent, ReservationEvent, UserEvent,
+    ChatMemberEvent, ChatMessageCreated, InboxAppended, OrderData, OrderStatus, PaymentEvent, ProductEvent,
+    ReservationEvent, UserEvent,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,15 +50,19 @@ fn payload_there_and_back(key: &str, data: &str) -> Result<Value, serde_json::Er
         "product" => there_and_back::<ProductEvent>(data),
         "payment" => there_and_back::<PaymentEvent>(data),
         "inbox" => there_and_back::<InboxAppended>(data),
+        "chat_message" => there_and_back::<ChatMessageCreated>(data),
+        "chat_member" => there_and_back::<ChatMemberEvent>(data),
         other => panic!("no payload type is known for {other}"),
     }
 }
 
 /// The name of the payload's schema.
 fn family(key: &str) -> &str {
-    match key.split_once('.').unwrap().0 {
-        "inventory" => "reservation",
-        family => family,
+    match key.split_once('.').unwrap() {
+        ("inventory", _) => "reservation",
+        ("chat", "message_created") => "chat_message",
+        ("chat", _) => "chat_member",
+        (family, _) => family,
     }
 }
 
@@ -118,6 +123,7 @@ fn samples_say_consistently_what_they_are() {
             "product" => ("inventory", &data["sku"]),
             "payment" => ("payment", &data["order_id"]),
             "inbox" => ("notification", &data["user_id"]),
+            "chat_message" | "chat_member" => ("notification", &data["room_id"]),
             other => panic!("no publisher is known for {other}"),
         };
         assert_eq!(sample["source"], format!("/souk/{service}"), "{key}");

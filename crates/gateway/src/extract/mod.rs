@@ -11,5 +11,5 @@ pub mod query;
 pub use authenticated::{Access, Authenticated, Caller};
 pub use body::{JsonBody, OptionalJsonBody};
 pub use idempotency_key::IdempotencyKey;
-pub use path::{NotificationPath, OrderPath, PaymentPath, SkuPath, UserPath};
+pub use path::{ChatRoomPath, NotificationPath, OrderPath, PaymentPath, SkuPath, UserPath};
 pub use query::QueryParams;

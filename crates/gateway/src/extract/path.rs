@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
-use contracts::ids::{NotificationId, OrderId, UserId};
+use contracts::ids::{ChatRoomId, NotificationId, OrderId, UserId};
 use contracts::{Reason, Sku};
 
 use crate::problem::Problem;
@@ -41,6 +41,10 @@ path_id! {
 path_id! {
     /// `{id}` of a notification.
     NotificationPath(NotificationId) from "id" or NotificationNotFound
+}
+path_id! {
+    /// `{id}` of a chat room.
+    ChatRoomPath(ChatRoomId) from "id" or ChatRoomNotFound
 }
 path_id! {
     /// `{sku}` of a product.

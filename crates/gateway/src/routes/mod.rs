@@ -3,6 +3,8 @@
 pub mod auth;
 pub mod catalogue;
 pub mod catalogue_admin;
+pub mod chat;
+pub mod chat_messages;
 pub mod docs;
 pub mod endpoint;
 pub mod events;
@@ -61,6 +63,14 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::at("/api/notifications/unread-count").get(notifications::unread_count),
         Endpoint::at("/api/notifications/preferences").get(preferences::get).put(preferences::update),
         Endpoint::at("/api/notifications/{id}/read").post(notifications::read),
+        Endpoint::at("/api/chat/rooms").get(chat::list).post(chat::create),
+        Endpoint::at("/api/chat/support-rooms").post(chat::open_support),
+        Endpoint::at("/api/chat/unread-counts").get(chat_messages::unread_counts),
+        Endpoint::at("/api/chat/rooms/{id}").get(chat::get),
+        Endpoint::at("/api/chat/rooms/{id}/members").get(chat::members).post(chat::add_member),
+        Endpoint::at("/api/chat/rooms/{id}/leave").post(chat::leave),
+        Endpoint::at("/api/chat/rooms/{id}/messages").get(chat_messages::list).post(chat_messages::post),
+        Endpoint::at("/api/chat/rooms/{id}/read").post(chat_messages::read),
         Endpoint::at(EVENTS_PATH).stream(events::stream),
     ]
 }

@@ -4,6 +4,7 @@
 //! caller's.
 
 pub mod auth;
+pub mod chat;
 pub mod money;
 pub mod notification;
 pub mod order;

@@ -5,6 +5,7 @@
 mod authentication;
 mod bad_input;
 mod browsers;
+mod chat;
 mod documents;
 mod hub_contract;
 mod live_events;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use contracts::event::{Event, EventHead};
 use contracts::event_data::{InboxAppended, UserEvent, event_type};
 use contracts::grpc::inventory::inventory_service_server::InventoryServiceServer;
+use contracts::grpc::notification::chat_service_server::ChatServiceServer;
 use contracts::grpc::notification::notification_service_server::NotificationServiceServer;
 use contracts::grpc::orders::orders_service_server::OrdersServiceServer;
 use contracts::grpc::payment::payment_service_server::PaymentServiceServer;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::stubs::Script;
+use crate::stubs::chat::Chat;
 use crate::stubs::inventory::Inventory;
 use crate::stubs::notification::Notifications;
 use crate::stubs::orders::Orders;
@@ -151,6 +153,7 @@ impl World {
         let inventory = Inventory { script: script.clone(), available: Arc::new(7.into()) };
         let inbox = Notifications::new(script.clone());
         let payments = Payments { script: script.clone() };
+        let chat = ChatServiceServer::new(Chat { script: script.clone() });
 
         let health = Health::default();
         let host = Host::new(stop.clone(), health.clone());
@@ -159,7 +162,7 @@ impl World {
             ("orders", Routes::new(OrdersServiceServer::new(orders.clone()))),
             ("inventory", Routes::new(InventoryServiceServer::new(inventory.clone()))),
             ("payment", Routes::new(PaymentServiceServer::new(payments))),
-            ("notification", Routes::new(NotificationServiceServer::new(inbox.clone()))),
+            ("notification", Routes::new(NotificationServiceServer::new(inbox.clone())).add_service(chat)),
         ] {
             let (connector, listener) = local::pair();
             platform.neighbours.insert(name, Neighbour::Local(connector));

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod cause;
+pub mod chat;
 pub mod deliver_emails;
 pub mod error;
 pub mod forget_contact;

@@ -1,5 +1,6 @@
 //! The rules of this service: no I/O, no runtime, no clock.
 
+pub mod chat;
 pub mod contact;
 pub mod email;
 pub mod inbox;

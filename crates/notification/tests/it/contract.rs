@@ -14,6 +14,7 @@ use messaging::outbox::OutboxSource;
 use messaging::{EventBus, Subscription, Verdict};
 use notification::adapters::persistence::sqlite::SqliteStore;
 use notification::application::Cause;
+use notification::application::chat::ports::ChatRepository;
 use notification::application::deliver_emails::LEASE;
 use notification::application::ports::{
     ContactRepository, EmailQueue, Housekeeping, InboxRepository, NotificationDraft, OrderChange, PreferenceRepository,
@@ -34,7 +35,7 @@ use crate::two_replicas::{
 };
 
 pub(crate) trait Store:
-    InboxRepository + PreferenceRepository + ContactRepository + EmailQueue + Housekeeping
+    InboxRepository + PreferenceRepository + ContactRepository + EmailQueue + Housekeeping + ChatRepository
 {
 }
 impl Store for SqliteStore {}
@@ -68,6 +69,18 @@ impl Fixture {
     /// The store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
+    }
+
+    /// What was published, as soon as it is this many events.
+    pub(crate) async fn published(&mut self, count: usize) -> Vec<Event> {
+        let mut published: Vec<Event> = Vec::new();
+        while published.len() < count {
+            let batch = tokio::time::timeout(Duration::from_secs(10), self.published.next()).await.unwrap().unwrap();
+            published.extend(batch.iter().map(|delivery| delivery.event.clone().unwrap()));
+            let verdicts = batch.into_iter().map(|delivery| (delivery, Verdict::Ack)).collect();
+            self.published.settle(verdicts).await.unwrap();
+        }
+        published
     }
 
     /// A store, relayed to a bus of its own; what it owns is dropped at the end.
@@ -198,13 +211,7 @@ async fn every_entry_is_published_as_it_is_stored(mut fixture: Fixture) {
     record(fixture.store.as_ref(), change(user_id, order_id, CONFIRMED, 2)).await;
     fixture.store.mark_all_read(user_id, START, Cause::default()).await.unwrap();
     let stored = entries(fixture.store.as_ref(), user_id).await;
-    let mut published: Vec<Event> = Vec::new();
-    while published.len() < stored.len() {
-        let batch = tokio::time::timeout(Duration::from_secs(10), fixture.published.next()).await.unwrap().unwrap();
-        published.extend(batch.iter().map(|delivery| delivery.event.clone().unwrap()));
-        let verdicts = batch.into_iter().map(|delivery| (delivery, Verdict::Ack)).collect();
-        fixture.published.settle(verdicts).await.unwrap();
-    }
+    let published = fixture.published(stored.len()).await;
     assert_eq!(published.len(), 5);
     assert_eq!(published[0].requestid.as_deref(), Some("r-1"));
     for (event, entry) in published.iter().zip(stored) {

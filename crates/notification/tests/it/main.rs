@@ -4,6 +4,8 @@
 mod builders;
 #[macro_use]
 mod contract;
+mod chat;
+mod chat_contract;
 mod contract_differences;
 mod email;
 mod events;

@@ -1,6 +1,8 @@
 //! Inboxes, contacts and emails in memory. For tests alone (docs/adr/0019): it shows what the ports ask for with nothing
 //! underneath, and it must pass the suite that the real stores pass.
 
+mod chat;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
@@ -42,13 +44,15 @@ pub(crate) struct InMemoryStore {
 struct Tables {
     inboxes: BTreeMap<UserId, Vec<InboxEntry>>,
     notifications: Vec<(UserId, Notification)>,
-    order_versions: BTreeMap<OrderId, u64>,
+    /// With whose order it is.
+    order_versions: BTreeMap<OrderId, (u64, UserId)>,
     used_events: BTreeMap<Uuid, Timestamp>,
     preferences: BTreeMap<UserId, Vec<(NotificationKind, bool)>>,
     /// With the newest version that was told.
     contacts: BTreeMap<UserId, (u64, Option<Contact>)>,
     /// With the moment of the next attempt; `None` once sent or given up.
     emails: Vec<(QueuedEmail, Option<Timestamp>)>,
+    rooms: chat::Rooms,
     events: Vec<Event>,
     /// Positions in `events`.
     published: HashSet<i64>,
@@ -201,7 +205,7 @@ impl OutboxSource for InMemoryStore {
 impl InboxRepository for InMemoryStore {
     async fn record_order_change(&self, change: OrderChange) -> Result<Recorded, RepositoryError> {
         self.change(|tables| {
-            let newest = tables.order_versions.get(&change.order_id).copied();
+            let newest = tables.order_versions.get(&change.order_id).map(|(version, _)| *version);
             let ruling = rule(newest, change.arrival);
             if ruling == Ruling::Wait {
                 return Ok(Recorded::Waits { missing: newest.unwrap_or(0) + 1 });
@@ -221,7 +225,7 @@ impl InboxRepository for InMemoryStore {
             let (user_id, now) = (change.user_id, change.now);
             let mut appender = Appender { tables, user_id, now, cause: &change.cause };
             if ruling == Ruling::Use {
-                appender.tables.order_versions.insert(change.order_id, change.arrival.version);
+                appender.tables.order_versions.insert(change.order_id, (change.arrival.version, user_id));
                 appender.append(change.entry, change.order_json);
             }
             let email_queued = change.notification.is_some_and(|draft| appender.notify(change.order_id, draft));

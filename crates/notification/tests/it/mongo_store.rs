@@ -41,6 +41,18 @@ async fn the_indexes_refuse_what_must_be_unique() {
             doc! { "user_id": "v", "seq": 2_i64, "event_id": "a" },
         ),
         ("notifications", doc! { "order_id": "o", "kind": "k" }, doc! { "order_id": "o", "kind": "k" }),
+        ("chat_rooms", doc! { "key": "order:o" }, doc! { "key": "order:o" }),
+        ("chat_members", doc! { "room_id": "r", "user_id": "u" }, doc! { "room_id": "r", "user_id": "u" }),
+        (
+            "chat_messages",
+            doc! { "room_id": "r", "seq": 1_i64, "user_id": "u", "key": "client:a" },
+            doc! { "room_id": "r", "seq": 1_i64, "user_id": "u", "key": "client:b" },
+        ),
+        (
+            "chat_messages",
+            doc! { "room_id": "s", "seq": 1_i64, "user_id": "u", "key": "client:a" },
+            doc! { "room_id": "s", "seq": 2_i64, "user_id": "u", "key": "client:a" },
+        ),
     ] {
         let documents = database.collection::<Document>(collection);
         documents.insert_one(first).await.unwrap();

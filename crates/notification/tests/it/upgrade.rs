@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use contracts::ids::UuidV7Generator;
 use notification::adapters::persistence::sqlite::SqliteStore;
+use notification::application::chat::ports::ChatRepository as _;
 use notification::application::ports::ContactRepository as _;
 use rusqlite::Connection;
 use sqlite::SqliteUrl;
 use tempfile::TempDir;
 
-use crate::builders::new_user;
+use crate::builders::{new_order, new_user};
 use crate::contract::contact;
 
 #[tokio::test]
@@ -32,4 +33,32 @@ async fn contacts_told_by_events_of_earlier_builds_are_known_until_they_change()
     assert_eq!(store.find_contact(user_id).await.unwrap(), Some(told));
     store.forget_contact(user_id, 3).await.unwrap();
     assert_eq!(store.find_contact(user_id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn whose_orders_earlier_builds_used_is_found_in_the_inboxes_that_they_wrote() {
+    let folder = TempDir::new().unwrap();
+    let (file, [notified, shown]) = (folder.path().join("notification.db"), [new_user(), new_user()]);
+    let orders = [new_order(), new_order(), new_order()];
+    let earlier = Connection::open(&file).unwrap();
+    earlier.execute_batch(include_str!("../../migrations/sqlite/0001_notification.sql")).unwrap();
+    earlier.execute_batch(include_str!("../../migrations/sqlite/0002_contacts_may_be_unknown.sql")).unwrap();
+    earlier
+        .execute_batch(
+            "CREATE TABLE schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+             INSERT INTO schema_versions VALUES ('notification', 2);",
+        )
+        .unwrap();
+    for order_id in orders {
+        earlier.execute("INSERT INTO order_versions VALUES (?1, 1)", [order_id.to_string()]).unwrap();
+    }
+    let notification = (notified.to_string(), "n", "order_confirmed", "T", "B", orders[0].to_string());
+    earlier.execute("INSERT INTO notifications VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, NULL, 0)", notification).unwrap();
+    let entry = (shown.to_string(), format!(r#"{{"id":"{}"}}"#, orders[1]));
+    earlier.execute("INSERT INTO inbox_entries VALUES (?1, 1, 'order_created', ?2, 'e', 0)", entry).unwrap();
+    drop(earlier);
+    let store = SqliteStore::open(&SqliteUrl::of(file), Arc::new(UuidV7Generator)).unwrap();
+    for (order_id, owner) in [(orders[0], Some(notified)), (orders[1], Some(shown)), (orders[2], None)] {
+        assert_eq!(store.find_order_owner(order_id).await.unwrap(), owner);
+    }
 }

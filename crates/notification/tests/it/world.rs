@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use contracts::grpc::notification::chat_service_client::ChatServiceClient;
 use contracts::grpc::notification::notification_service_client::NotificationServiceClient;
 use contracts::grpc::notification::{InboxEntry, ListInboxRequest};
 use contracts::grpc::users as proto;
 use contracts::grpc::users::users_service_server::{UsersService, UsersServiceServer};
 use contracts::ids::{SessionId, UserId, UuidV7Generator};
 use contracts::timestamp::ManualClock;
-use contracts::{Clock as _, Event, Reason, Refusal};
+use contracts::{Clock as _, Event, Reason, Refusal, Role};
 use messaging::EventBus;
 use notification::bootstrap::build;
 use notification::settings::Settings;
@@ -68,6 +69,7 @@ pub(crate) struct World {
     pub(crate) bus: Arc<dyn EventBus>,
     pub(crate) users: UsersStub,
     pub(crate) client: Client,
+    chat: ChatServiceClient<GrpcChannel>,
     platform: Platform,
     host: Host,
     signer: UserTokenSigner,
@@ -113,7 +115,8 @@ impl World {
         let service = build(&settings, &platform, Arc::clone(&bus)).await.unwrap();
         host.start(service, Listener::Local(listener), "notification.");
         let client = Client::new(platform.channel(&platform.identity("gateway"), "notification").unwrap());
-        Self { folder, clock, bus, users, client, platform, host, signer }
+        let chat = ChatServiceClient::new(platform.channel(&platform.identity("gateway"), "notification").unwrap());
+        Self { folder, clock, bus, users, client, chat, platform, host, signer }
     }
 
     /// Ends the service and everything around it; [`Self::start_in`] starts them anew on the same files.
@@ -124,12 +127,23 @@ impl World {
     }
 
     pub(crate) fn token_of(&self, user_id: UserId) -> String {
-        self.signer.sign(user_id, SessionId::from_uuid(Uuid::nil()), &[contracts::Role::Customer], self.clock.now())
+        self.signer.sign(user_id, SessionId::from_uuid(Uuid::nil()), &[Role::Customer], self.clock.now())
     }
 
     /// A request of a signed-in user.
     pub(crate) fn of<T>(&self, user_id: UserId, message: T) -> Request<T> {
         on_behalf_of(&self.token_of(user_id), message).unwrap()
+    }
+
+    /// A request of somebody of support.
+    pub(crate) fn of_staff<T>(&self, user_id: UserId, message: T) -> Request<T> {
+        let roles = [Role::Customer, Role::Support];
+        let token = self.signer.sign(user_id, SessionId::from_uuid(Uuid::nil()), &roles, self.clock.now());
+        on_behalf_of(&token, message).unwrap()
+    }
+
+    pub(crate) fn chat(&self) -> ChatServiceClient<GrpcChannel> {
+        self.chat.clone()
     }
 
     pub(crate) async fn publish(&self, events: &[Event]) {

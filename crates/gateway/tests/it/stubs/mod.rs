@@ -1,6 +1,7 @@
 //! Stand-ins for the services: they answer with fixed data, refuse, hang or answer nonsense when told to, and remember
 //! who called them with what.
 
+pub(crate) mod chat;
 pub(crate) mod inventory;
 pub(crate) mod notification;
 pub(crate) mod orders;

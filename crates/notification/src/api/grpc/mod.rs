@@ -1,5 +1,6 @@
 //! `souk.notification.v1`.
 
+pub mod chat;
 mod convert;
 mod error;
 

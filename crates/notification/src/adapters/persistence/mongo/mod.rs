@@ -1,9 +1,10 @@
-//! Inboxes, notifications and emails in MongoDB; several processes may share a database.
+//! Inboxes, notifications, emails and the chat in MongoDB; several processes may share a database.
 //!
 //! Every change of an inbox writes the user's document in `inbox_heads` first: it counts the positions, so that they are
-//! gapless, and keeps two changes of one inbox apart.
+//! gapless, and keeps two changes of one inbox apart. The document of a room does the same for the room.
 
 mod audit;
+mod chat;
 mod contacts;
 mod emails;
 mod entries;
@@ -39,6 +40,9 @@ const NOTIFICATIONS: &str = "notifications";
 const PREFERENCES: &str = "preferences";
 const CONTACTS: &str = "contacts";
 const EMAILS: &str = "emails";
+const CHAT_ROOMS: &str = "chat_rooms";
+const CHAT_MEMBERS: &str = "chat_members";
+const CHAT_MESSAGES: &str = "chat_messages";
 
 fn plan() -> Vec<CollectionPlan> {
     let unread = partial_index("notifications_unread", doc! { "user_id": 1, "seq": 1 }, doc! { "unread": true });
@@ -68,6 +72,27 @@ fn plan() -> Vec<CollectionPlan> {
             [
                 partial_index("emails_waiting", doc! { "next_attempt_at": 1 }, doc! { "waiting": true }),
                 expiring_index("emails_finished", "created_at", FINISHED_EMAILS_KEPT, Some(finished)),
+            ],
+        ),
+        CollectionPlan::new(
+            CHAT_ROOMS,
+            [
+                unique_index("chat_rooms_by_key", doc! { "key": 1 }, None),
+                index("chat_rooms_by_visibility", doc! { "visibility": 1, "_id": -1 }),
+            ],
+        ),
+        CollectionPlan::new(
+            CHAT_MEMBERS,
+            [
+                unique_index("chat_members_by_room", doc! { "room_id": 1, "user_id": 1 }, None),
+                index("chat_members_by_user", doc! { "user_id": 1, "room_id": -1 }),
+            ],
+        ),
+        CollectionPlan::new(
+            CHAT_MESSAGES,
+            [
+                unique_index("chat_messages_by_seq", doc! { "room_id": 1, "seq": 1 }, None),
+                unique_index("chat_messages_by_key", doc! { "room_id": 1, "user_id": 1, "key": 1 }, None),
             ],
         ),
     ]

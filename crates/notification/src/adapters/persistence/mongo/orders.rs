@@ -1,6 +1,6 @@
 //! An order's event becomes entries, a notification, an email and `inbox.appended` events, or nothing, in one transaction.
 
-use contracts::ids::OrderId;
+use contracts::ids::{OrderId, UserId};
 use messaging::mongo::Writing;
 use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::emails::EmailDocument;
 use super::entries::Appender;
-use super::error::{StoreError, integer, unsigned};
+use super::error::{StoreError, integer, parsed, unsigned};
 use super::notifications::NotificationDocument;
 use super::preferences::PreferenceDocument;
 use super::{CONSUMER, EMAILS, MongoStore, NOTIFICATIONS, ORDER_VERSIONS, PREFERENCES};
@@ -22,6 +22,9 @@ struct OrderVersion {
     #[serde(rename = "_id")]
     order_id: String,
     version: i64,
+    /// Whose order it is; absent in documents of earlier builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
 }
 
 impl MongoStore {
@@ -43,7 +46,8 @@ impl MongoStore {
         }
         if ruling == Ruling::Use {
             let this = doc! { "_id": change.order_id.to_string() };
-            let newest = doc! { "$set": { "version": integer(change.arrival.version) } };
+            let user_id = change.user_id.to_string();
+            let newest = doc! { "$set": { "version": integer(change.arrival.version), "user_id": user_id } };
             let versions = self.collection::<OrderVersion>(ORDER_VERSIONS);
             versions.update_one(this, newest).upsert(true).session(&mut *session).await?;
             appender.append(change.entry, change.order_json, format!("{event_id}/{}", change.entry.as_str()))?;
@@ -64,6 +68,22 @@ impl MongoStore {
         let versions = self.collection::<OrderVersion>(ORDER_VERSIONS);
         let found = versions.find_one(doc! { "_id": &id }).session(session).await?;
         found.map(|found| unsigned(found.version, ORDER_VERSIONS, &id)).transpose()
+    }
+
+    /// Whose order it is: as its newest event told; of one that earlier builds used, as its notifications tell.
+    pub(super) async fn order_owner(&self, order_id: OrderId) -> Result<Option<UserId>, StoreError> {
+        let id = order_id.to_string();
+        let used = self.collection::<OrderVersion>(ORDER_VERSIONS).find_one(doc! { "_id": &id }).await?;
+        let Some(used) = used else { return Ok(None) };
+        let owner = match used.user_id {
+            Some(owner) => Some(owner),
+            None => {
+                let notifications = self.collection::<Document>(NOTIFICATIONS);
+                let notified = notifications.find_one(doc! { "order_id": &id }).await?;
+                notified.and_then(|notified| notified.get_str("user_id").ok().map(str::to_owned))
+            }
+        };
+        owner.map(|owner| parsed(&owner, ORDER_VERSIONS, &id)).transpose()
     }
 
     /// Makes the notification unless there is one for this outcome, and says whether an email was queued with it.

@@ -1,6 +1,7 @@
 //! The embedded store. One file; every change and the events it causes in one transaction.
 
 mod audit;
+mod chat;
 mod contacts;
 mod emails;
 mod entries;
@@ -31,6 +32,11 @@ const MIGRATIONS: &[Migration] = &[
         component: "notification",
         version: 2,
         sql: include_str!("../../../../migrations/sqlite/0002_contacts_may_be_unknown.sql"),
+    },
+    Migration {
+        component: "notification",
+        version: 3,
+        sql: include_str!("../../../../migrations/sqlite/0003_chat.sql"),
     },
     messaging::outbox::SCHEMA,
     messaging::inbox::SCHEMA,

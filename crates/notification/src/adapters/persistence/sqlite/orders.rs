@@ -34,9 +34,10 @@ fn record(connection: &Connection, ids: &dyn IdGenerator, change: OrderChange) -
     if ruling == Ruling::Use {
         connection
             .prepare_cached(
-                "INSERT INTO order_versions VALUES (?1, ?2) ON CONFLICT (order_id) DO UPDATE SET version = excluded.version",
+                "INSERT INTO order_versions (order_id, version, user_id) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (order_id) DO UPDATE SET version = excluded.version, user_id = excluded.user_id",
             )?
-            .execute((change.order_id.to_string(), integer(change.arrival.version)))?;
+            .execute((change.order_id.to_string(), integer(change.arrival.version), user_id.to_string()))?;
         let entry_id = format!("{event_id}/{}", change.entry.as_str());
         appender.append(appender.next_seq()?, change.entry, change.order_json, &entry_id)?;
     }
