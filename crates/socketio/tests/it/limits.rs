@@ -5,7 +5,7 @@ use std::{sync::mpsc::Receiver, time::Duration};
 use serde_json::{Value, json};
 use socketio::{
     Builder, ConnectError, DisconnectReason, Limits, Namespace, Snapshot, Socket, SocketIo,
-    handler::{Ack, Data},
+    handler::{Ack, Auth, Data},
 };
 
 use crate::raw::{Incoming, Polling, Server, Ws, refusal, within};
@@ -151,11 +151,41 @@ async fn namespaces_come_to_be_up_to_their_limit() {
         ws.join(&format!("/dynamic-{n}"), &Value::Null).await;
     }
     ws.send("40/dynamic-2,").await;
-    assert_eq!(ws.text().await, r#"44/dynamic-2,{"message":"Invalid namespace"}"#);
+    assert_eq!(ws.text().await, r#"44/dynamic-2,{"message":"Too many namespaces"}"#);
     // Those that are there stay open to all.
     let mut other = Ws::connect(&server).await;
     other.join("/dynamic-1", &Value::Null).await;
     assert_eq!(server.io.namespaces().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_makes_no_namespace() {
+    let guarded = Namespace::dynamic(|name| name.starts_with("/tenant-"))
+        .middleware(async |socket: Socket, Auth(auth): Auth<Value>| {
+            // What it does before it knows does no harm.
+            socket.join("early");
+            socket.everyone().emit("hello", &()).map_err(|error| ConnectError::new(error.to_string()))?;
+            if auth["token"] == "good" { Ok(()) } else { Err(ConnectError::new("no")) }
+        })
+        .on("rooms", async |socket: Socket, ack: Ack| ack.send(&socket.rooms()));
+    let limits = Limits { dynamic_namespaces: 2, ..Limits::default() };
+    let io = SocketIo::builder().limits(limits).namespace(Namespace::new("/")).namespace(guarded);
+    let server = Server::start(io.build(), 2);
+    for n in 0..10 {
+        let mut ws = Ws::connect(&server).await;
+        ws.send(&format!("40/tenant-{n},")).await;
+        assert_eq!(ws.text().await, format!(r#"44/tenant-{n},{{"message":"no"}}"#));
+    }
+    assert_eq!(server.io.namespaces(), ["/"]);
+    for _ in 0..2 {
+        let mut ws = Ws::connect(&server).await;
+        ws.join("/tenant-7", &json!({ "token": "good" })).await;
+        ws.send(r#"42/tenant-7,1["rooms"]"#).await;
+        assert_eq!(ws.text().await, r#"43/tenant-7,1[["early"]]"#);
+        server.io.of("/tenant-7").unwrap().to("early").emit("in", &()).unwrap();
+        assert_eq!(ws.text().await, r#"42/tenant-7,["in"]"#);
+    }
+    assert_eq!(server.io.namespaces().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
