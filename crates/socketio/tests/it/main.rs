@@ -7,6 +7,8 @@ mod faults;
 mod http;
 mod limits;
 mod node;
+// Their servers are examples that can use Redis.
+#[cfg(feature = "redis")]
 mod node_clients;
 mod order;
 mod raw;
