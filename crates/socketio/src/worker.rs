@@ -694,7 +694,8 @@ impl Worker {
     /// and what comes meanwhile is written along with it.
     ///
     /// A write costs the kernel the same for one message or ten, and at saturation that is most of what a broadcast costs.
-    /// A socket whose own event came, or which is sent something on its own, does not wait.
+    /// A socket that is sent something on its own does not wait. The sender of a broadcast does: if it had its own copy at
+    /// once, one that sends again when it has that would outrun all others.
     fn sweep_or_wait(&self) {
         if self.asleep.borrow().is_empty() || self.sweeping.get() {
             return;

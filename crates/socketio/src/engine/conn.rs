@@ -53,6 +53,8 @@ pub(crate) struct Conn {
 struct Io {
     queue: VecDeque<Bytes>,
     queued_bytes: usize,
+    /// So many of them, from the first, may go out over the WebSocket; the rest waits for [`Conn::rouse`].
+    ready: usize,
     /// Who sends the queue: the body of a WebSocket, or the request that polls.
     waker: Option<Waker>,
     /// The waker is waiting to be woken.
@@ -134,6 +136,7 @@ impl Conn {
             io: Mutex::new(Io {
                 queue: VecDeque::new(),
                 queued_bytes: 0,
+                ready: 0,
                 waker: None,
                 armed: false,
                 listed: false,
@@ -192,9 +195,8 @@ impl Conn {
         }
         io.enqueue(frames);
         if !quietly {
-            io.wake();
-        } else if io.armed && !io.listed {
-            io.listed = true;
+            io.release();
+        } else if !std::mem::replace(&mut io.listed, true) {
             return Pushed::Asleep;
         }
         Pushed::Queued
@@ -205,7 +207,7 @@ impl Conn {
         let mut io = self.io.lock();
         io.listed = false;
         if !io.queue.is_empty() {
-            io.wake();
+            io.release();
         }
     }
 
@@ -225,7 +227,7 @@ impl Conn {
             io.queue = VecDeque::new();
             io.queued_bytes = 0;
         }
-        io.wake();
+        io.release();
         true
     }
 
@@ -280,7 +282,7 @@ impl Conn {
         io.ping_sent = true;
         io.deadline = if goes_out_now { now } else { io.deadline } + config.ping_timeout;
         io.enqueue(frame::PING);
-        io.wake();
+        io.release();
         if now >= io.deadline { Heartbeat::Expired } else { Heartbeat::At(io.deadline) }
     }
 
@@ -298,7 +300,9 @@ impl Conn {
     /// The next frames for the WebSocket that carries this connection.
     pub(crate) fn poll_outbound(&self, waker: &Waker) -> Poll<Outbound> {
         let mut io = self.io.lock();
-        if let Some(frames) = io.dequeue() {
+        if io.ready > 0
+            && let Some(frames) = io.dequeue()
+        {
             return Poll::Ready(Outbound::Frame(frames));
         }
         if let Some(reason) = io.closed {
@@ -340,7 +344,7 @@ impl Conn {
         io.upgrade = Upgrade::None;
         // A request that still polls must not take what the WebSocket is to send.
         io.poll = None;
-        io.wake();
+        io.release();
         true
     }
 
@@ -433,10 +437,17 @@ impl Io {
     fn dequeue(&mut self) -> Option<Bytes> {
         let frames = self.queue.pop_front()?;
         self.queued_bytes -= frames.len();
+        self.ready = self.ready.saturating_sub(1);
         if self.queue.is_empty() && self.queue.capacity() > KEPT_QUEUE {
             self.queue = VecDeque::new();
         }
         Some(frames)
+    }
+
+    /// Lets all that is queued go out.
+    fn release(&mut self) {
+        self.ready = self.queue.len();
+        self.wake();
     }
 
     fn wake(&mut self) {
@@ -505,6 +516,19 @@ mod tests {
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
         assert_eq!(frames(&conn, &waker), ["a", "b"].map(|text| frame::text(b'4', text)));
         assert_eq!(conn.push_quietly(frame::text(b'4', "c"), false), Pushed::Asleep, "and again");
+    }
+
+    #[test]
+    fn a_sender_gets_its_own_broadcast_no_sooner_than_the_others() {
+        let conn = connection();
+        let waker = Waker::from(Arc::<Woken>::default());
+        // While the connection is being polled, nobody waits to be woken.
+        assert_eq!(conn.push_quietly(frame::text(b'4', "a"), false), Pushed::Asleep);
+        conn.rouse();
+        assert_eq!(conn.push_quietly(frame::text(b'4', "b"), false), Pushed::Asleep);
+        assert_eq!(frames(&conn, &waker), [frame::text(b'4', "a")], "what was roused goes, what came since waits");
+        conn.rouse();
+        assert_eq!(frames(&conn, &waker), [frame::text(b'4', "b")]);
     }
 
     #[test]
