@@ -10,6 +10,9 @@ use messaging::{BusError, EventBus};
 use observability::{Health, HealthCheck};
 use service_kit::platform::UnknownNeighbour;
 use service_kit::{BackgroundTask, Platform, host};
+use socketio::SocketIo;
+use socketio::adapter::LocalAdapter;
+use socketio::recovery::RecoveryOptions;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +23,7 @@ use crate::live::revocation_loader::RevocationLoader;
 use crate::live::stream::Live;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
+use crate::realtime::{Desk, endpoint, guard};
 use crate::routes;
 use crate::settings::Settings;
 
@@ -88,6 +92,15 @@ pub async fn build(
     let hub = realtime_hub(&settings.realtime_url)?;
     let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
     let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations)));
+    let desk = Desk {
+        clients: clients.clone(),
+        access: Arc::clone(&access),
+        sessions: Arc::default(),
+        clock: Arc::clone(&platform.clock),
+        answer_within: settings.request_timeout,
+    };
+    let io =
+        endpoint::build(SocketIo::builder().adapter(LocalAdapter::with_recovery(RecoveryOptions::default())), &desk);
     let live = Live {
         hub: Arc::clone(&hub),
         clients: clients.clone(),
@@ -95,7 +108,7 @@ pub async fn build(
         clock: Arc::clone(&platform.clock),
         stop: platform.stop.clone(),
     };
-    let (server, address) = bind(settings, &clients, access, live, health)?;
+    let (server, address) = bind(settings, &clients, access, live, io.clone(), health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let reload = Arc::new(Notify::new());
     let realtime = Arc::new(RealtimeConsumer {
@@ -103,15 +116,22 @@ pub async fn build(
         revocations: Arc::clone(&revocations),
         reload: Arc::clone(&reload),
         clock: Arc::clone(&platform.clock),
+        desk: desk.clone(),
     });
     let instance = platform.ids.new_uuid().to_string();
     let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
     let ids = Arc::clone(&platform.ids);
-    let loader = RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, ids };
+    let loader =
+        RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, desk: desk.clone(), ids };
     Ok(Gateway {
         address,
         server,
-        tasks: vec![load_revocations(loader, platform.stop.clone()), consume],
+        tasks: vec![
+            load_revocations(loader, platform.stop.clone()),
+            consume,
+            guard_sockets(desk, platform.stop.clone()),
+            run_sockets(io, platform.stop.clone()),
+        ],
         checks: checks(bus, revocations),
     })
 }
@@ -128,10 +148,12 @@ fn bind(
     clients: &Clients,
     access: Arc<Access>,
     live: Live,
+    io: SocketIo,
     health: Health,
 ) -> Result<(Server, SocketAddr), BootstrapError> {
     let (access, live) = (web::Data::from(access), web::Data::new(live));
     let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
+    let io_data = web::Data::new(io.clone());
     let for_workers = settings.clone();
     let server = HttpServer::new(move || {
         // Made once by each worker, on the runtime that is its own.
@@ -141,6 +163,8 @@ fn bind(
             .app_data(access.clone())
             .app_data(live.clone())
             .app_data(health.clone())
+            .app_data(io_data.clone())
+            .configure(|config| io.configure(config))
             .configure(routes::configure)
     });
     let server = match settings.workers {
@@ -153,6 +177,10 @@ fn bind(
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(host::GRACE.as_secs())
         .disable_signals()
+        // A client that goes away while it polls or listens is noticed at once.
+        .h1_allow_half_closed(false)
+        // One that takes no data does not keep its connection for ever.
+        .on_connect(socketio::on_connect)
         .bind(address)
         .map_err(|source| BootstrapError::Bind { address, source })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
@@ -161,6 +189,14 @@ fn bind(
 
 fn load_revocations(loader: RevocationLoader, stop: CancellationToken) -> BackgroundTask {
     BackgroundTask::new("gateway revocation list", move || loader.clone().run(stop.clone()))
+}
+
+fn guard_sockets(desk: Desk, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway socket guard", move || guard::run(desk.clone(), stop.clone()))
+}
+
+fn run_sockets(io: SocketIo, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway sockets", move || endpoint::run(io.clone(), stop.clone()))
 }
 
 fn checks(bus: Arc<dyn EventBus>, revocations: Arc<Revocations>) -> Vec<HealthCheck> {

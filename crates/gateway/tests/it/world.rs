@@ -256,6 +256,11 @@ impl World {
         self.signer.sign(user, session, &[Role::Customer], self.clock.now())
     }
 
+    /// A token of a user with these roles.
+    pub(crate) fn token_with(&self, user: UserId, roles: &[Role]) -> String {
+        self.signer.sign(user, SessionId::from_uuid(user.as_uuid()), roles, self.clock.now())
+    }
+
     pub(crate) async fn publish(&self, event_type: &str, user: UserId, data: &impl Serialize) {
         let head = EventHead {
             id: UuidV7Generator.new_uuid(),
