@@ -17,7 +17,7 @@ use crate::clients::{Channels, Clients};
 use crate::extract::Access;
 use crate::live::consumer::{self, RealtimeConsumer};
 use crate::live::revocation_loader::RevocationLoader;
-use crate::live::stream::Live;
+use crate::live::feed::Live;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
 use crate::routes;
