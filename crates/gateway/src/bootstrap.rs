@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clients::{Channels, Clients};
 use crate::extract::Access;
 use crate::live::consumer::{self, RealtimeConsumer};
+use crate::live::feed::Live;
 use crate::live::revocation_loader::RevocationLoader;
-use crate::live::stream::Live;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
 use crate::realtime::{Desk, endpoint, guard};
@@ -92,22 +92,23 @@ pub async fn build(
     let hub = realtime_hub(&settings.realtime_url)?;
     let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
     let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations)));
-    let desk = Desk {
-        clients: clients.clone(),
-        access: Arc::clone(&access),
-        sessions: Arc::default(),
-        clock: Arc::clone(&platform.clock),
-        answer_within: settings.request_timeout,
-    };
-    let io =
-        endpoint::build(SocketIo::builder().adapter(LocalAdapter::with_recovery(RecoveryOptions::default())), &desk);
-    let live = Live {
+    let live = Arc::new(Live {
         hub: Arc::clone(&hub),
         clients: clients.clone(),
         access: Arc::clone(&access),
         clock: Arc::clone(&platform.clock),
         stop: platform.stop.clone(),
+    });
+    let desk = Desk {
+        clients: clients.clone(),
+        access: Arc::clone(&access),
+        sessions: Arc::default(),
+        live: Arc::clone(&live),
+        clock: Arc::clone(&platform.clock),
+        answer_within: settings.request_timeout,
     };
+    let io =
+        endpoint::build(SocketIo::builder().adapter(LocalAdapter::with_recovery(RecoveryOptions::default())), &desk);
     let (server, address) = bind(settings, &clients, access, live, io.clone(), health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let reload = Arc::new(Notify::new());
@@ -147,11 +148,11 @@ fn bind(
     settings: &Settings,
     clients: &Clients,
     access: Arc<Access>,
-    live: Live,
+    live: Arc<Live>,
     io: SocketIo,
     health: Health,
 ) -> Result<(Server, SocketAddr), BootstrapError> {
-    let (access, live) = (web::Data::from(access), web::Data::new(live));
+    let (access, live) = (web::Data::from(access), web::Data::from(live));
     let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
     let io_data = web::Data::new(io.clone());
     let for_workers = settings.clone();

@@ -14,8 +14,9 @@ use service_kit::BackgroundTask;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::entry::Entry;
 use super::hub::LiveMessage;
-use super::{RealtimeHub, Revocations, frame, metrics};
+use super::{RealtimeHub, Revocations, metrics};
 use crate::realtime::{Desk, guard};
 
 /// What the queue of every gateway begins with; its instance follows.
@@ -70,9 +71,8 @@ impl EventHandler for RealtimeConsumer {
 impl RealtimeConsumer {
     fn push(&self, event: &Event, entry: &InboxAppended) {
         if self.hub.is_heard(entry.user_id) {
-            let frame = frame::entry(&entry.event, entry.seq, entry.data.get());
-            let cause = RequestContext::current();
-            self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame, cause });
+            let shared = Entry::new(entry.seq, &entry.event, entry.data.get(), RequestContext::current());
+            self.hub.publish(entry.user_id, LiveMessage::Entry(shared));
             metrics::observe_fanout(self.clock.now().since(event.time));
             tracing::info!(user.id = %entry.user_id, entry.seq, entry.event, "inbox entry pushed");
         }

@@ -8,6 +8,7 @@ use contracts::Clock;
 use super::Sessions;
 use crate::clients::Clients;
 use crate::extract::Access;
+use crate::live::feed::Live;
 
 /// See the module. Cheap to clone; all clones share the same.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct Desk {
     pub access: Arc<Access>,
     /// Who is connected here.
     pub sessions: Arc<Sessions>,
+    /// The inboxes, as they grow.
+    pub live: Arc<Live>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// The time that the answer to one event may take, with everything that is asked for it.

@@ -1,13 +1,15 @@
 //! The namespaces, put together: which events there are, and who answers them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::ids::UserId;
-use socketio::handler::State;
+use serde_json::Value;
+use socketio::handler::{Auth, State};
 use socketio::{Builder, DisconnectReason, Limits, Namespace, Snapshot, Socket, SocketIo};
 use tokio_util::sync::CancellationToken;
 
-use super::{Desk, Session, authenticate, metrics, refresh, rooms};
+use super::{Desk, Session, authenticate, inbox, metrics, refresh, rooms};
 
 /// Where it is mounted.
 pub const PATH: &str = "/socket.io";
@@ -46,26 +48,40 @@ fn everybody() -> Namespace {
         .on_connect(connected)
         .on_disconnect(disconnected)
         .on("auth:refresh", refresh::refresh);
-    rooms::mount(namespace)
+    inbox::mount(rooms::mount(namespace))
 }
 
 /// `/admin`: for admins.
 fn admins() -> Namespace {
     Namespace::new("/admin")
         .middleware(authenticate::admins)
-        .on_connect(connected)
+        .on_connect(admin_connected)
         .on_disconnect(disconnected)
         .on("auth:refresh", refresh::refresh)
 }
 
-async fn connected(socket: Socket, State(desk): State<Desk>) {
-    let Some(session) = Session::of(&socket) else { return };
-    let user = session.caller().id();
-    desk.sessions.add(&socket, &session);
+/// A client of `/`.
+async fn connected(socket: Socket, auth: Option<Auth<Value>>, State(desk): State<Desk>) {
+    let Some(session) = known(&desk, &socket) else { return };
+    let cursor = auth.and_then(|Auth(mut auth)| auth.get_mut("cursor").map(Value::take)).unwrap_or_default();
+    inbox::follow(&desk, &socket, &session, &cursor).await;
+}
+
+/// A client of `/admin`.
+async fn admin_connected(socket: Socket, State(desk): State<Desk>) {
+    known(&desk, &socket);
+}
+
+/// Puts the client on the list of those who are connected; none if it is gone already.
+fn known(desk: &Desk, socket: &Socket) -> Option<Arc<Session>> {
+    let session = Session::of(socket)?;
+    desk.sessions.add(socket, &session);
     // Its end may have come before this.
     if !socket.is_connected() {
-        gone(&desk, &socket, &session, user);
+        gone(desk, socket, &session, session.caller().id());
+        return None;
     }
+    Some(session)
 }
 
 async fn disconnected(socket: Socket, reason: DisconnectReason, State(desk): State<Desk>) {

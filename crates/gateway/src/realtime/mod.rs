@@ -7,6 +7,7 @@
 //! | [`session`] | what is known of each connected client; the list of all of this gateway |
 //! | [`guard`] | ends connections whose token no longer counts |
 //! | [`call`] | one event of a client: read, answered within its time, refused in one shape ([`reply`]) |
+//! | [`inbox`] | the user's inbox, from where the client left it |
 //! | [`rooms`] | rooms that clients make by joining them |
 //! | [`announcements`] | what everyone is told |
 //!
@@ -22,6 +23,7 @@ pub mod call;
 pub mod desk;
 pub mod endpoint;
 pub mod guard;
+pub mod inbox;
 mod metrics;
 pub mod refresh;
 pub mod reply;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use contracts::ids::UserId;
 use socketio::Socket;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::extract::Caller;
@@ -14,12 +15,14 @@ pub struct Session {
     caller: RwLock<Caller>,
     /// Cancelled when the client is gone: ends what was going on for it.
     pub left: CancellationToken,
+    /// Told when the client has shown a newer token.
+    pub renewed: Notify,
 }
 
 impl Session {
     /// A client that has shown who it is.
     pub fn new(caller: Caller) -> Self {
-        Self { caller: RwLock::new(caller), left: CancellationToken::new() }
+        Self { caller: RwLock::new(caller), left: CancellationToken::new(), renewed: Notify::new() }
     }
 
     /// Who it is, with the newest token it has shown.
@@ -30,6 +33,7 @@ impl Session {
     /// It has shown a newer token of the same user.
     pub fn renew(&self, caller: Caller) {
         *self.caller.write().unwrap_or_else(PoisonError::into_inner) = caller;
+        self.renewed.notify_one();
     }
 
     /// The session of a socket that was let in.

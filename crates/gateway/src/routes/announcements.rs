@@ -1,13 +1,13 @@
 //! What admins tell everyone.
 
 use actix_web::{HttpResponse, web};
-use contracts::{Clock as _, Reason, Refusal, Role};
+use contracts::{Reason, Refusal, Role};
 use serde::Deserialize;
 use socketio::SocketIo;
 use utoipa::ToSchema;
 
 use crate::extract::{Authenticated, JsonBody};
-use crate::live::stream::Live;
+use crate::live::feed::Live;
 use crate::problem::{Problem, ProblemDocument};
 use crate::realtime::announcements::{Announcement, announce};
 

@@ -150,3 +150,26 @@ async fn admins_tell_everyone_who_is_connected() {
     let blank = world.post("/api/admin/announcements").bearer_auth(&admin).json(&json!({ "text": " " })).send().await;
     assert_eq!(blank.unwrap().status(), StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn the_inbox_goes_on_from_the_clients_cursor_with_the_cursor_among_the_data() {
+    let world = World::new().await;
+    for n in 1..=3 {
+        world.append("order_created", &format!(r#"{{"id":"o{n}"}}"#)).await;
+    }
+    let auth = json!({ "token": world.token(), "cursor": 1 });
+    let mut client = Client::connect(world.address, "/", &auth).await.unwrap();
+    assert_eq!(client.hear("inbox:ready").await, json!({ "cursor": 1, "head": 3 }));
+    assert_eq!(client.hear("order_created").await, json!({ "cursor": 2, "id": "o2" }));
+    assert_eq!(client.hear("order_created").await, json!({ "cursor": 3, "id": "o3" }));
+    world.append("notification:unread", r#"{"count":1}"#).await;
+    assert_eq!(client.hear("notification:unread").await, json!({ "cursor": 4, "count": 1 }));
+    for bad in [json!(9), json!("x"), json!(-1), json!(1.5), json!({})] {
+        let auth = json!({ "token": world.token(), "cursor": bad });
+        let mut client = Client::connect(world.address, "/", &auth).await.unwrap();
+        assert_eq!(client.hear("resync").await, json!({ "cursor": 4 }), "{bad}");
+    }
+    let mut newcomer = world.socket(&world.token()).await;
+    assert_eq!(newcomer.hear("inbox:ready").await, json!({ "cursor": 4, "head": 4 }));
+    assert!(newcomer.heard_until_now().await.is_empty());
+}
