@@ -13,6 +13,7 @@ pub mod notifications;
 pub mod order_staff;
 pub mod orders;
 pub mod payments;
+pub mod poll;
 pub mod preferences;
 pub mod problems;
 pub mod user_admin;
@@ -72,6 +73,7 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::at("/api/chat/rooms/{id}/messages").get(chat_messages::list).post(chat_messages::post),
         Endpoint::at("/api/chat/rooms/{id}/read").post(chat_messages::read),
         Endpoint::at(EVENTS_PATH).stream(events::stream),
+        Endpoint::at("/poll/{user_id}").stream(poll::poll),
     ]
 }
 
