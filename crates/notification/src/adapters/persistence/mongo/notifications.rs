@@ -14,7 +14,7 @@ use super::error::{StoreError, date, integer, moment, parsed, unsigned};
 use super::{MongoStore, NOTIFICATIONS};
 use crate::application::Cause;
 use crate::application::ports::{InboxRepository, OrderChange, Recorded, RepositoryError};
-use crate::domain::inbox::{InboxEvent, InboxPage, ReadData, UnreadData};
+use crate::domain::inbox::{Acked, InboxEvent, InboxPage, ReadData, UnreadData};
 use crate::domain::kind::NotificationKind;
 use crate::domain::notification::{Notification, to_json};
 
@@ -83,6 +83,10 @@ impl InboxRepository for MongoStore {
 
     async fn list_inbox(&self, user_id: UserId, after_seq: u64, limit: u32) -> Result<InboxPage, RepositoryError> {
         Ok(self.database.within("list inbox", self.read_inbox(user_id, after_seq, limit)).await?)
+    }
+
+    async fn acknowledge(&self, user_id: UserId, seq: u64) -> Result<Acked, RepositoryError> {
+        Ok(self.database.within("acknowledge inbox", self.write_ack(user_id, seq)).await?)
     }
 
     async fn list_notifications(
@@ -205,7 +209,12 @@ impl MongoStore {
         Ok(found.len() as u64)
     }
 
-    async fn append_unread(&self, session: &mut ClientSession, appender: &mut Appender<'_>) -> Result<(), StoreError> {
+    /// Tells how many are unread now.
+    pub(super) async fn append_unread(
+        &self,
+        session: &mut ClientSession,
+        appender: &mut Appender<'_>,
+    ) -> Result<(), StoreError> {
         let unread = doc! { "user_id": appender.user_id.to_string(), "unread": true };
         let notifications = self.collection::<NotificationDocument>(NOTIFICATIONS);
         let count = notifications.count_documents(unread).session(session).await?;
