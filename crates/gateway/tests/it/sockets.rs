@@ -159,7 +159,7 @@ async fn the_inbox_goes_on_from_the_clients_cursor_with_the_cursor_among_the_dat
     }
     let auth = json!({ "token": world.token(), "cursor": 1 });
     let mut client = Client::connect(world.address, "/", &auth).await.unwrap();
-    assert_eq!(client.hear("inbox:ready").await, json!({ "cursor": 1, "head": 3 }));
+    assert_eq!(client.hear("inbox:ready").await, json!({ "cursor": 1, "head": 3, "acked": 0 }));
     assert_eq!(client.hear("order_created").await, json!({ "cursor": 2, "id": "o2" }));
     assert_eq!(client.hear("order_created").await, json!({ "cursor": 3, "id": "o3" }));
     world.append("notification:unread", r#"{"count":1}"#).await;
@@ -170,6 +170,6 @@ async fn the_inbox_goes_on_from_the_clients_cursor_with_the_cursor_among_the_dat
         assert_eq!(client.hear("resync").await, json!({ "cursor": 4 }), "{bad}");
     }
     let mut newcomer = world.socket(&world.token()).await;
-    assert_eq!(newcomer.hear("inbox:ready").await, json!({ "cursor": 4, "head": 4 }));
+    assert_eq!(newcomer.hear("inbox:ready").await, json!({ "cursor": 4, "head": 4, "acked": 0 }));
     assert!(newcomer.heard_until_now().await.is_empty());
 }

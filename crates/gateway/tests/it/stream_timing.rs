@@ -74,6 +74,8 @@ impl Bench {
             clients,
             access: Arc::new(Access::new(verifier, revocations, CookieOrigins::default())),
             clock: Arc::new(clock.clone()),
+            draining: tokio_util::sync::CancellationToken::new(),
+            departures: Arc::default(),
             stop: platform.stop.clone(),
         };
         Self { inbox, clock, hub, live: Arc::new(live), signer }
