@@ -60,7 +60,7 @@ pub(crate) struct World {
     pub(crate) bus: Arc<SqliteBus>,
     platform: Platform,
     signer: Arc<UserTokenSigner>,
-    server: actix_web::dev::ServerHandle,
+    pub(crate) server: actix_web::dev::ServerHandle,
     _folder: TempDir,
 }
 
@@ -76,6 +76,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         address: "127.0.0.1:0".parse().unwrap(),
         cors_origins: Vec::new(),
+        trusted_proxies: gateway::middleware::forwarded::TrustedProxies::default(),
         workers: std::num::NonZeroUsize::new(1),
         request_timeout: Duration::from_secs(10),
         realtime_url: "memory://".to_owned(),
@@ -214,9 +215,13 @@ impl World {
 
     /// Starts another gateway beside the first, on the same bus and the same services; where it listens. It ends with them.
     pub(crate) async fn second_gateway(&self) -> SocketAddr {
+        self.another_gateway(&settings()).await
+    }
+
+    pub(crate) async fn another_gateway(&self, settings: &Settings) -> SocketAddr {
         let health = Health::default();
         let bus: Arc<dyn EventBus> = self.bus.clone();
-        let gateway = gateway::build(&settings(), &self.platform, bus, health.clone()).await.unwrap();
+        let gateway = gateway::build(settings, &self.platform, bus, health.clone()).await.unwrap();
         let host = Host::new(self.stop.clone(), health);
         for task in gateway.tasks {
             host.run("gateway", task);
@@ -254,6 +259,11 @@ impl World {
 
     pub(crate) fn token_of(&self, user: UserId, session: SessionId) -> String {
         self.signer.sign(user, session, &[Role::Customer], self.clock.now())
+    }
+
+    /// A token of a user with these roles.
+    pub(crate) fn token_with(&self, roles: &[Role], user: UserId) -> String {
+        self.signer.sign(user, session_id(), roles, self.clock.now())
     }
 
     pub(crate) async fn publish(&self, event_type: &str, user: UserId, data: &impl Serialize) {
