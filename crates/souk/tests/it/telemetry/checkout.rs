@@ -371,8 +371,8 @@ const MOVED: &[(&str, f64)] = &[
     (r#"saga_step_duration_seconds_count{outcome="done",step="commit"}"#, 1.0),
     (r"order_value_dollars_count", 1.0),
     (r"order_value_dollars_sum", 6.5),
-    (r"realtime_fanout_seconds_count", 3.0),
-    (r#"realtime_pushed_total{transport="sse"}"#, 3.0),
+    (r"realtime_fanout_seconds_count", 4.0),
+    (r#"realtime_pushed_total{transport="sse"}"#, 4.0),
 ];
 
 /// Moves by itself, whoever orders.
