@@ -17,6 +17,7 @@ use crate::application::ports::{InboxRepository, OrderChange, Recorded, Reposito
 use crate::domain::inbox::{Acked, InboxEvent, InboxPage, ReadData, UnreadData};
 use crate::domain::kind::NotificationKind;
 use crate::domain::notification::{Notification, to_json};
+use crate::domain::preference::Channels;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct NotificationDocument {
@@ -70,9 +71,14 @@ impl NotificationDocument {
 impl InboxRepository for MongoStore {
     async fn record_order_change(&self, change: OrderChange) -> Result<Recorded, RepositoryError> {
         let record = async {
+            // Before the transaction, which others of this inbox have to wait for.
+            let channels = match &change.notification {
+                Some(draft) => self.channels_of(change.user_id, draft.kind).await?,
+                None => Channels::default(),
+            };
             let mut writing = self.database.write();
             loop {
-                let outcome = self.write_order_change(&mut writing, change.clone()).await;
+                let outcome = self.write_order_change(&mut writing, change.clone(), channels).await;
                 if let Some(done) = writing.settle(outcome).await {
                     return done;
                 }

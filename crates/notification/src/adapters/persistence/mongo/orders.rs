@@ -10,8 +10,7 @@ use super::emails::EmailDocument;
 use super::entries::Appender;
 use super::error::{StoreError, date, integer, parsed, unsigned};
 use super::notifications::NotificationDocument;
-use super::preferences::PreferenceDocument;
-use super::{CONSUMER, EMAILS, MUTED, MongoStore, NOTIFICATIONS, ORDER_VERSIONS, PREFERENCES};
+use super::{CONSUMER, EMAILS, MUTED, MongoStore, NOTIFICATIONS, ORDER_VERSIONS};
 use crate::application::ports::{NotificationDraft, OrderChange, Recorded};
 use crate::domain::inbox::InboxEvent;
 use crate::domain::notification::Notification;
@@ -42,6 +41,7 @@ impl MongoStore {
         &self,
         writing: &mut Writing<'_>,
         change: OrderChange,
+        channels: Channels,
     ) -> Result<Recorded, StoreError> {
         let session = writing.begin().await?;
         let newest = self.newest_version(session, change.order_id).await?;
@@ -65,7 +65,7 @@ impl MongoStore {
         let email_queued = match change.notification {
             Some(draft) => {
                 let entry_id = format!("{event_id}/notification");
-                self.notify(session, &mut appender, entry_id, change.order_id, draft).await?
+                self.notify(session, &mut appender, entry_id, change.order_id, draft, channels).await?
             }
             None => false,
         };
@@ -104,6 +104,7 @@ impl MongoStore {
         entry_id: String,
         order_id: OrderId,
         draft: NotificationDraft,
+        channels: Channels,
     ) -> Result<bool, StoreError> {
         let outcome = doc! { "order_id": order_id.to_string(), "kind": draft.kind.as_str() };
         for told in [NOTIFICATIONS, MUTED] {
@@ -112,10 +113,6 @@ impl MongoStore {
                 return Ok(false);
             }
         }
-        let choice = doc! { "user_id": appender.user_id.to_string(), "kind": draft.kind.as_str() };
-        let choices = self.collection::<PreferenceDocument>(PREFERENCES);
-        let choice = choices.find_one(choice).session(&mut *session).await?;
-        let channels = choice.map_or_else(Channels::default, |choice| choice.channels());
         let notification = Notification {
             id: draft.id,
             seq: appender.next_seq(),

@@ -14,7 +14,7 @@ use crate::domain::kind::NotificationKind;
 use crate::domain::preference::{ChannelChange, Channels};
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct PreferenceDocument {
+struct PreferenceDocument {
     user_id: String,
     kind: String,
     /// Absent in documents of earlier builds.
@@ -28,7 +28,7 @@ const fn on() -> bool {
 }
 
 impl PreferenceDocument {
-    pub(super) fn channels(&self) -> Channels {
+    fn channels(&self) -> Channels {
         Channels { push: self.push, email: self.email }
     }
 }
@@ -68,6 +68,13 @@ impl PreferenceRepository for MongoStore {
 }
 
 impl MongoStore {
+    /// How the user is told of this kind.
+    pub(super) async fn channels_of(&self, user_id: UserId, kind: NotificationKind) -> Result<Channels, StoreError> {
+        let choice = doc! { "user_id": user_id.to_string(), "kind": kind.as_str() };
+        let choice = self.collection::<PreferenceDocument>(PREFERENCES).find_one(choice).await?;
+        Ok(choice.map_or_else(Channels::default, |choice| choice.channels()))
+    }
+
     async fn try_save(
         &self,
         writing: &mut Writing<'_>,
