@@ -10,6 +10,9 @@ use messaging::{BusError, EventBus};
 use observability::{Health, HealthCheck};
 use service_kit::platform::UnknownNeighbour;
 use service_kit::{BackgroundTask, Platform, host};
+use socketio::SocketIo;
+use socketio::adapter::LocalAdapter;
+use socketio::recovery::RecoveryOptions;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +25,7 @@ use crate::live::feed::Live;
 use crate::live::revocation_loader::RevocationLoader;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
+use crate::realtime::{Desk, endpoint, guard};
 use crate::routes;
 use crate::settings::Settings;
 
@@ -91,14 +95,24 @@ pub async fn build(
     let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
     let cookies = CookieOrigins::new(settings.cors_origins.clone());
     let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations), cookies));
-    let live = Live {
+    let live = Arc::new(Live {
         hub: Arc::clone(&hub),
         clients: clients.clone(),
         access: Arc::clone(&access),
         clock: Arc::clone(&platform.clock),
         stop: platform.stop.clone(),
+    });
+    let desk = Desk {
+        clients: clients.clone(),
+        access: Arc::clone(&access),
+        sessions: Arc::default(),
+        live: Arc::clone(&live),
+        clock: Arc::clone(&platform.clock),
+        answer_within: settings.request_timeout,
     };
-    let (server, address) = bind(settings, &clients, access, live, health)?;
+    let io =
+        endpoint::build(SocketIo::builder().adapter(LocalAdapter::with_recovery(RecoveryOptions::default())), &desk);
+    let (server, address) = bind(settings, &clients, access, live, io.clone(), health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let reload = Arc::new(Notify::new());
     let realtime = Arc::new(RealtimeConsumer {
@@ -106,15 +120,22 @@ pub async fn build(
         revocations: Arc::clone(&revocations),
         reload: Arc::clone(&reload),
         clock: Arc::clone(&platform.clock),
+        desk: desk.clone(),
     });
     let instance = platform.ids.new_uuid().to_string();
     let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
     let ids = Arc::clone(&platform.ids);
-    let loader = RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, ids };
+    let loader =
+        RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, desk: desk.clone(), ids };
     Ok(Gateway {
         address,
         server,
-        tasks: vec![load_revocations(loader, platform.stop.clone()), consume],
+        tasks: vec![
+            load_revocations(loader, platform.stop.clone()),
+            consume,
+            guard_sockets(desk, platform.stop.clone()),
+            run_sockets(io, platform.stop.clone()),
+        ],
         checks: checks(bus, revocations),
     })
 }
@@ -130,11 +151,13 @@ fn bind(
     settings: &Settings,
     clients: &Clients,
     access: Arc<Access>,
-    live: Live,
+    live: Arc<Live>,
+    io: SocketIo,
     health: Health,
 ) -> Result<(Server, SocketAddr), BootstrapError> {
-    let (access, live) = (web::Data::from(access), web::Data::new(live));
+    let (access, live) = (web::Data::from(access), web::Data::from(live));
     let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
+    let io_data = web::Data::new(io.clone());
     let cookies = web::Data::new(SessionCookie { secure: !settings.address.ip().is_loopback() });
     let for_workers = settings.clone();
     let server = HttpServer::new(move || {
@@ -146,6 +169,8 @@ fn bind(
             .app_data(live.clone())
             .app_data(cookies.clone())
             .app_data(health.clone())
+            .app_data(io_data.clone())
+            .configure(|config| io.configure(config))
             .configure(routes::configure)
     });
     let server = match settings.workers {
@@ -160,6 +185,8 @@ fn bind(
         .h1_allow_half_closed(false)
         .shutdown_timeout(host::GRACE.as_secs())
         .disable_signals()
+        // A client that takes no data does not keep its connection for ever.
+        .on_connect(socketio::on_connect)
         .bind(address)
         .map_err(|source| BootstrapError::Bind { address, source })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
@@ -168,6 +195,14 @@ fn bind(
 
 fn load_revocations(loader: RevocationLoader, stop: CancellationToken) -> BackgroundTask {
     BackgroundTask::new("gateway revocation list", move || loader.clone().run(stop.clone()))
+}
+
+fn guard_sockets(desk: Desk, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway socket guard", move || guard::run(desk.clone(), stop.clone()))
+}
+
+fn run_sockets(io: SocketIo, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway sockets", move || endpoint::run(io.clone(), stop.clone()))
 }
 
 fn checks(bus: Arc<dyn EventBus>, revocations: Arc<Revocations>) -> Vec<HealthCheck> {

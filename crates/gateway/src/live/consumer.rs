@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::Entry;
 use super::hub::LiveMessage;
 use super::{RealtimeHub, Revocations, metrics};
+use crate::realtime::{Desk, guard};
 
 /// What the queue of every gateway begins with; its instance follows.
 pub const QUEUE: &str = "gateway.realtime";
@@ -40,6 +41,8 @@ pub struct RealtimeConsumer {
     pub reload: Arc<Notify>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Who is connected over Socket.IO.
+    pub desk: Desk,
 }
 
 #[async_trait]
@@ -51,6 +54,7 @@ impl EventHandler for RealtimeConsumer {
                 self.revoke(event, &read(event)?);
             }
             // A lifted ban makes no old token good again: the user logs in anew.
+            event_type::USER_UNBANNED => self.revocations.mark_banned(read::<UserEvent>(event)?.user_id, false),
             _ => {}
         }
         Ok(())
@@ -75,8 +79,12 @@ impl RealtimeConsumer {
     }
 
     fn revoke(&self, event: &Event, user: &UserEvent) {
+        if event.event_type == event_type::USER_BANNED {
+            self.revocations.mark_banned(user.user_id, true);
+        }
         self.revocations.revoke(user.user_id, user.session_id, user.revoked_before.unwrap_or(event.time));
         self.hub.publish(user.user_id, LiveMessage::AccessChanged);
+        guard::access_changed(&self.desk, user.user_id);
     }
 }
 

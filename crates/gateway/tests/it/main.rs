@@ -18,6 +18,8 @@ mod problems;
 mod replicas;
 mod revocations;
 mod routes;
+mod sio;
+mod sockets;
 mod start;
 mod stream_timing;
 mod stubs;

@@ -261,6 +261,7 @@ impl World {
         self.signer.sign(user, session, &[Role::Customer], self.clock.now())
     }
 
+    /// A token of a user with these roles.
     pub(crate) fn token_with(&self, roles: &[Role], user: UserId) -> String {
         self.signer.sign(user, session_id(), roles, self.clock.now())
     }
