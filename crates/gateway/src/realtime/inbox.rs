@@ -106,9 +106,8 @@ async fn send(socket: &Socket, session: &Session, feed: &mut InboxFeed) -> bool 
         };
         match event {
             FeedEvent::Entries(entries) => {
-                let to = socket.everyone().local().to(socket.id().as_str());
                 for payload in entries.iter().filter_map(|entry| entry.payload()) {
-                    to.emit_payload(payload);
+                    socket.emit_local_payload(payload);
                 }
                 note_at.get_or_insert_with(|| Instant::now() + NOTE_EVERY);
             }
@@ -182,7 +181,7 @@ async fn read(asker: Asker, read: Read) -> Result<Notification, Refusal> {
 }
 
 fn emit(socket: &Socket, event: &str, data: &Value) {
-    if let Err(error) = socket.everyone().local().to(socket.id().as_str()).emit(event, data) {
+    if let Err(error) = socket.emit_local(event, data) {
         tracing::error!(event, %error, "an event could not be encoded");
     }
 }
