@@ -9,6 +9,7 @@
 //! | [`call`] | one event of a client: read, answered within its time, refused in one shape ([`reply`]) |
 //! | [`inbox`] | the user's inbox, from where the client left it |
 //! | [`rooms`] | rooms that clients make by joining them |
+//! | [`drain`] | a gateway that stops moves its clients elsewhere, at a pace |
 //! | [`announcements`] | what everyone is told |
 //!
 //! Invariants:
@@ -21,6 +22,7 @@ pub mod announcements;
 pub mod authenticate;
 pub mod call;
 pub mod desk;
+pub mod drain;
 pub mod endpoint;
 pub mod guard;
 pub mod inbox;
