@@ -10,16 +10,23 @@ use messaging::{BusError, EventBus};
 use observability::{Health, HealthCheck};
 use service_kit::platform::UnknownNeighbour;
 use service_kit::{BackgroundTask, Platform, host};
+use socketio::SocketIo;
+use socketio::adapter::LocalAdapter;
+use socketio::recovery::RecoveryOptions;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clients::{Channels, Clients};
 use crate::extract::Access;
+use crate::extract::credentials::CookieOrigins;
+use crate::extract::session_cookie::SessionCookie;
 use crate::live::consumer::{self, RealtimeConsumer};
+use crate::live::feed::Live;
 use crate::live::revocation_loader::RevocationLoader;
-use crate::live::stream::Live;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
+use crate::realtime::drain::{Departures, Drain};
+use crate::realtime::{Desk, endpoint, guard};
 use crate::routes;
 use crate::settings::Settings;
 
@@ -34,6 +41,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// Serves until its handle stops it.
     pub server: Server,
+    /// What is to be done with its clients once it is asked to stop, before the server is stopped. Tasks end with it.
+    pub drain: Drain,
     /// What goes on beside the requests.
     pub tasks: Vec<BackgroundTask>,
     /// What it depends on.
@@ -87,15 +96,31 @@ pub async fn build(
     });
     let hub = realtime_hub(&settings.realtime_url)?;
     let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
-    let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations)));
-    let live = Live {
+    let cookies = CookieOrigins::new(settings.cors_origins.clone());
+    let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations), cookies));
+    // Cancelled only when the clients have been moved elsewhere: until then they are told what happens.
+    let ended = CancellationToken::new();
+    let departures = Arc::new(Departures::default());
+    let live = Arc::new(Live {
         hub: Arc::clone(&hub),
         clients: clients.clone(),
         access: Arc::clone(&access),
         clock: Arc::clone(&platform.clock),
-        stop: platform.stop.clone(),
+        draining: platform.stop.clone(),
+        departures: Arc::clone(&departures),
+        stop: ended.clone(),
+    });
+    let desk = Desk {
+        clients: clients.clone(),
+        access: Arc::clone(&access),
+        sessions: Arc::default(),
+        live: Arc::clone(&live),
+        clock: Arc::clone(&platform.clock),
+        answer_within: settings.request_timeout,
     };
-    let (server, address) = bind(settings, &clients, access, live, health)?;
+    let io =
+        endpoint::build(SocketIo::builder().adapter(LocalAdapter::with_recovery(RecoveryOptions::default())), &desk);
+    let (server, address) = bind(settings, &clients, access, live, io.clone(), health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let reload = Arc::new(Notify::new());
     let realtime = Arc::new(RealtimeConsumer {
@@ -103,15 +128,23 @@ pub async fn build(
         revocations: Arc::clone(&revocations),
         reload: Arc::clone(&reload),
         clock: Arc::clone(&platform.clock),
+        desk: desk.clone(),
     });
     let instance = platform.ids.new_uuid().to_string();
-    let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
+    let consume = consumer::subscribe(&bus, &instance, realtime, ended.clone()).await?;
     let ids = Arc::clone(&platform.ids);
-    let loader = RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, ids };
+    let loader =
+        RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, desk: desk.clone(), ids };
     Ok(Gateway {
         address,
         server,
-        tasks: vec![load_revocations(loader, platform.stop.clone()), consume],
+        tasks: vec![
+            load_revocations(loader, platform.stop.clone()),
+            consume,
+            guard_sockets(desk, ended.clone()),
+            run_sockets(io.clone(), ended.clone()),
+        ],
+        drain: Drain { io, departures, pace: settings.drain, ended },
         checks: checks(bus, revocations),
     })
 }
@@ -127,11 +160,14 @@ fn bind(
     settings: &Settings,
     clients: &Clients,
     access: Arc<Access>,
-    live: Live,
+    live: Arc<Live>,
+    io: SocketIo,
     health: Health,
 ) -> Result<(Server, SocketAddr), BootstrapError> {
-    let (access, live) = (web::Data::from(access), web::Data::new(live));
+    let (access, live) = (web::Data::from(access), web::Data::from(live));
     let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
+    let io_data = web::Data::new(io.clone());
+    let cookies = web::Data::new(SessionCookie { secure: !settings.address.ip().is_loopback() });
     let for_workers = settings.clone();
     let server = HttpServer::new(move || {
         // Made once by each worker, on the runtime that is its own.
@@ -140,7 +176,10 @@ fn bind(
             .app_data(clients.clone())
             .app_data(access.clone())
             .app_data(live.clone())
+            .app_data(cookies.clone())
             .app_data(health.clone())
+            .app_data(io_data.clone())
+            .configure(|config| io.configure(config))
             .configure(routes::configure)
     });
     let server = match settings.workers {
@@ -151,8 +190,12 @@ fn bind(
     let server = server
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
+        // Who closes its side has gone: what waits for it ends at once, and not at the next write.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(host::GRACE.as_secs())
         .disable_signals()
+        // A client that takes no data does not keep its connection for ever.
+        .on_connect(socketio::on_connect)
         .bind(address)
         .map_err(|source| BootstrapError::Bind { address, source })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
@@ -161,6 +204,14 @@ fn bind(
 
 fn load_revocations(loader: RevocationLoader, stop: CancellationToken) -> BackgroundTask {
     BackgroundTask::new("gateway revocation list", move || loader.clone().run(stop.clone()))
+}
+
+fn guard_sockets(desk: Desk, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway socket guard", move || guard::run(desk.clone(), stop.clone()))
+}
+
+fn run_sockets(io: SocketIo, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway sockets", move || endpoint::run(io.clone(), stop.clone()))
 }
 
 fn checks(bus: Arc<dyn EventBus>, revocations: Arc<Revocations>) -> Vec<HealthCheck> {

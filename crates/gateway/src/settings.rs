@@ -9,6 +9,10 @@ use std::time::Duration;
 use observability::access_log::{Format, Skip};
 use service_kit::settings::Source;
 
+use crate::realtime::drain::Pace;
+
+use crate::middleware::forwarded::TrustedProxies;
+
 /// The longest that a service works on a call, whatever its caller allows; a longer request timeout would promise more.
 const MAX_REQUEST_TIMEOUT_MS: u64 = 30_000;
 
@@ -19,10 +23,14 @@ pub struct Settings {
     pub address: SocketAddr,
     /// Origins whose pages may call it from a browser.
     pub cors_origins: Vec<String>,
+    /// Proxies that are believed when they name the client.
+    pub trusted_proxies: TrustedProxies,
     /// Threads that serve requests; the number of cores when absent.
     pub workers: Option<NonZeroUsize>,
     /// The time a request has, with everything that is asked for it.
     pub request_timeout: Duration,
+    /// How its clients are moved elsewhere when it stops.
+    pub drain: Pace,
     /// The realtime hub: `memory://`.
     pub realtime_url: String,
     /// What the access log writes for each request.
@@ -40,6 +48,12 @@ impl Settings {
             "",
             "origins that browsers may call from, comma-separated, such as https://shop.example; empty for none",
         );
+        let trusted_proxies = source.or(
+            "SOUK_GATEWAY_TRUSTED_PROXIES",
+            "",
+            "proxies whose X-Forwarded-For and -Proto are believed, comma-separated: addresses, networks such as \
+             10.0.0.0/8, or loopback; empty for none",
+        );
         let workers =
             source.optional("SOUK_GATEWAY_WORKERS", "threads that serve HTTP; the number of cores when not set");
         let timeout_key = "SOUK_GATEWAY_REQUEST_TIMEOUT_MS";
@@ -47,6 +61,7 @@ impl Settings {
         if !(1..=MAX_REQUEST_TIMEOUT_MS).contains(&timeout_ms) {
             source.problem(timeout_key, &format!("'{timeout_ms}' is not valid: use 1 to {MAX_REQUEST_TIMEOUT_MS}"));
         }
+        let drain = drain_pace(source);
         let realtime_url = source.or("SOUK_REALTIME_URL", "memory://", "hub of live events: memory://");
         let request_timeout = Duration::from_millis(timeout_ms);
         let pretty = are_logs_pretty(source);
@@ -61,13 +76,35 @@ impl Settings {
         Self {
             address,
             cors_origins: origins.0,
+            trusted_proxies,
             workers,
             request_timeout,
+            drain,
             realtime_url,
             access_log: access_log.coloured(pretty && std::io::stderr().is_terminal()),
             access_log_skip,
         }
     }
+}
+
+fn drain_pace(source: &mut Source) -> Pace {
+    let usual = Pace::default();
+    let per_second = source.or(
+        "SOUK_GATEWAY_DRAIN_PER_SECOND",
+        &usual.per_second.to_string(),
+        "live clients moved elsewhere in a second, at most, when the gateway stops",
+    );
+    let delay_ms: u64 = source.or(
+        "SOUK_GATEWAY_DRAIN_DELAY_MS",
+        "0",
+        "wait before the first is moved, so that balancers learn that this gateway is not ready",
+    );
+    let key = "SOUK_GATEWAY_DRAIN_TIMEOUT_MS";
+    let longest_ms: u64 = source.or(key, "20000", "all of that, in milliseconds; who is left then is disconnected");
+    if longest_ms < delay_ms.saturating_add(1000) {
+        source.problem(key, &format!("'{longest_ms}' is not valid: use at least a second more than the delay"));
+    }
+    Pace { per_second, delay: Duration::from_millis(delay_ms), longest: Duration::from_millis(longest_ms) }
 }
 
 /// Whether the process's logs are for people. They are read before any service's own settings; as JSON if they were not.
@@ -162,6 +199,7 @@ mod tests {
             ("SOUK_GATEWAY_REQUEST_TIMEOUT_MS", "0"),
             ("SOUK_GATEWAY_REQUEST_TIMEOUT_MS", "30001"),
             ("SOUK_GATEWAY_ADDR", "nowhere"),
+            ("SOUK_GATEWAY_TRUSTED_PROXIES", "10.0.0.0/40"),
         ] {
             let message = load(&[(key, value)]).unwrap_err();
             assert!(message.contains(key) && message.contains(value), "{message}");

@@ -14,8 +14,10 @@ use service_kit::BackgroundTask;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::entry::Entry;
 use super::hub::LiveMessage;
-use super::{RealtimeHub, Revocations, frame, metrics};
+use super::{RealtimeHub, Revocations, metrics};
+use crate::realtime::{Desk, guard};
 
 /// What the queue of every gateway begins with; its instance follows.
 pub const QUEUE: &str = "gateway.realtime";
@@ -39,6 +41,8 @@ pub struct RealtimeConsumer {
     pub reload: Arc<Notify>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Who is connected over Socket.IO.
+    pub desk: Desk,
 }
 
 #[async_trait]
@@ -50,6 +54,7 @@ impl EventHandler for RealtimeConsumer {
                 self.revoke(event, &read(event)?);
             }
             // A lifted ban makes no old token good again: the user logs in anew.
+            event_type::USER_UNBANNED => self.revocations.mark_banned(read::<UserEvent>(event)?.user_id, false),
             _ => {}
         }
         Ok(())
@@ -66,17 +71,20 @@ impl EventHandler for RealtimeConsumer {
 impl RealtimeConsumer {
     fn push(&self, event: &Event, entry: &InboxAppended) {
         if self.hub.is_heard(entry.user_id) {
-            let frame = frame::entry(&entry.event, entry.seq, entry.data.get());
-            let cause = RequestContext::current();
-            self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame, cause });
+            let shared = Entry::new(entry.seq, &entry.event, entry.data.get(), RequestContext::current());
+            self.hub.publish(entry.user_id, LiveMessage::Entry(shared));
             metrics::observe_fanout(self.clock.now().since(event.time));
             tracing::info!(user.id = %entry.user_id, entry.seq, entry.event, "inbox entry pushed");
         }
     }
 
     fn revoke(&self, event: &Event, user: &UserEvent) {
+        if event.event_type == event_type::USER_BANNED {
+            self.revocations.mark_banned(user.user_id, true);
+        }
         self.revocations.revoke(user.user_id, user.session_id, user.revoked_before.unwrap_or(event.time));
         self.hub.publish(user.user_id, LiveMessage::AccessChanged);
+        guard::access_changed(&self.desk, user.user_id);
     }
 }
 

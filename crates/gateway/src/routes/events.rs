@@ -2,13 +2,14 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use contracts::{Reason, Refusal};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::authenticated::{access, bearer_token};
-use crate::extract::{Caller, QueryParams};
-use crate::live::stream::{Live, Start};
+use crate::extract::QueryParams;
+use crate::extract::authenticated::caller;
+use crate::live::feed::{Live, Start};
+use crate::live::metrics::Transport;
+use crate::live::stream::frames;
 use crate::problem::Problem;
 
 /// How to listen. Browsers can't set headers on an `EventSource`, so both may come in the query; a header goes first.
@@ -43,16 +44,10 @@ pub async fn stream(
         Some(value) => Start::parse(Some(value.to_str().unwrap_or("not text"))),
         None => Start::parse(query.cursor.as_deref()),
     };
-    let frames = live.into_inner().open(caller, start).await?;
+    let feed = live.into_inner().open(caller, start, Transport::Sse).await?;
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(frames))
-}
-
-async fn caller(request: &HttpRequest, token_in_query: Option<&str>) -> Result<Caller, Refusal> {
-    let token = bearer_token(request)?.or(token_in_query);
-    let missing = || Refusal::new(Reason::AuthenticationRequired, Reason::AuthenticationRequired.title());
-    access(request).verify(token.ok_or_else(missing)?).await
+        .streaming(frames(feed)))
 }

@@ -18,6 +18,7 @@ use contracts::ids::{SessionId, UserId, UuidV7Generator};
 use contracts::timestamp::{ManualClock, SystemClock};
 use contracts::{Clock, IdGenerator as _, Role};
 use gateway::Settings;
+use gateway::realtime::drain::Pace;
 use messaging::EventBus;
 use messaging::sqlite_bus::SqliteBus;
 use observability::Health;
@@ -60,7 +61,7 @@ pub(crate) struct World {
     pub(crate) bus: Arc<SqliteBus>,
     platform: Platform,
     signer: Arc<UserTokenSigner>,
-    server: actix_web::dev::ServerHandle,
+    pub(crate) server: actix_web::dev::ServerHandle,
     _folder: TempDir,
 }
 
@@ -76,8 +77,10 @@ pub(crate) fn settings() -> Settings {
     Settings {
         address: "127.0.0.1:0".parse().unwrap(),
         cors_origins: Vec::new(),
+        trusted_proxies: gateway::middleware::forwarded::TrustedProxies::default(),
         workers: std::num::NonZeroUsize::new(1),
         request_timeout: Duration::from_secs(10),
+        drain: Pace::default(),
         realtime_url: "memory://".to_owned(),
         access_log: "json".parse().unwrap(),
         access_log_skip: "/health/*".parse().unwrap(),
@@ -181,6 +184,7 @@ impl World {
         }
         let server = gateway.server.handle();
         tokio::spawn(gateway.server);
+        tokio::spawn(when(stop.clone(), gateway.drain.run()));
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self {
             address: gateway.address,
@@ -214,15 +218,20 @@ impl World {
 
     /// Starts another gateway beside the first, on the same bus and the same services; where it listens. It ends with them.
     pub(crate) async fn second_gateway(&self) -> SocketAddr {
+        self.another_gateway(&settings()).await
+    }
+
+    pub(crate) async fn another_gateway(&self, settings: &Settings) -> SocketAddr {
         let health = Health::default();
         let bus: Arc<dyn EventBus> = self.bus.clone();
-        let gateway = gateway::build(&settings(), &self.platform, bus, health.clone()).await.unwrap();
+        let gateway = gateway::build(settings, &self.platform, bus, health.clone()).await.unwrap();
         let host = Host::new(self.stop.clone(), health);
         for task in gateway.tasks {
             host.run("gateway", task);
         }
         let (handle, stop) = (gateway.server.handle(), self.stop.clone());
         tokio::spawn(gateway.server);
+        tokio::spawn(when(self.stop.clone(), gateway.drain.run()));
         tokio::spawn(async move {
             stop.cancelled().await;
             handle.stop(false).await;
@@ -254,6 +263,11 @@ impl World {
 
     pub(crate) fn token_of(&self, user: UserId, session: SessionId) -> String {
         self.signer.sign(user, session, &[Role::Customer], self.clock.now())
+    }
+
+    /// A token of a user with these roles.
+    pub(crate) fn token_with(&self, roles: &[Role], user: UserId) -> String {
+        self.signer.sign(user, session_id(), roles, self.clock.now())
     }
 
     pub(crate) async fn publish(&self, event_type: &str, user: UserId, data: &impl Serialize) {
@@ -293,6 +307,12 @@ impl World {
         };
         self.publish(event_type, user, &data).await;
     }
+}
+
+/// Does something once the services are asked to stop.
+async fn when(stop: CancellationToken, then: impl Future<Output = ()>) {
+    stop.cancelled().await;
+    then.await;
 }
 
 pub(crate) fn user_id() -> UserId {
