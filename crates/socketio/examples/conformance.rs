@@ -21,8 +21,9 @@ const PING_TIMEOUT_MS: u64 = 200;
 const MAX_PAYLOAD_BYTES: usize = 1_000_000;
 
 /// The Socket.IO suite waits for one message after the other, and misses the second of two that its socket reads at once. The
-/// answer to its connect packet and the first event would be such two.
-const TIME_TO_LISTEN: Duration = Duration::from_millis(5);
+/// answer to its connect packet and the first event would be such two; on a busy machine also a few milliseconds later. More would
+/// come too close to the next ping, or the time to answer it.
+const TIME_TO_LISTEN: Duration = Duration::from_millis(40);
 
 async fn greet(socket: Socket, Auth(auth): Auth<Value>) -> Result<(), EncodeError> {
     tokio::time::sleep(TIME_TO_LISTEN).await;

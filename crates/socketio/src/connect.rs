@@ -251,6 +251,10 @@ impl Joining {
         fresh: &Arc<Inner>,
         claim: Claim,
     ) -> Result<(), Ended> {
+        if claim.pid.parse::<Id>().is_err() {
+            // No session has such a secret; nor does the store have to be asked for keys of a client's choice.
+            return Err(NotRecovered::UnknownSession.into());
+        }
         let Claimed { session, from } = self.patiently(|| sessions.claim(&namespace.name, claim.clone())).await?;
         // From here on the session is this connection's, to keep or to end.
         let end = |epoch| sessions.end(&namespace.name, &session.pid, epoch);

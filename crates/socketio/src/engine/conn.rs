@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     task::{Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -19,6 +19,9 @@ use crate::{client::Client, hub::Hub, id::Id, reason::DisconnectReason, sync::Mu
 
 /// An outbound queue that grew beyond this gives its memory back once it is empty.
 const KEPT_QUEUE: usize = 32;
+
+/// However often pings are sent, timers don't look more often.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
 /// How a connection carries its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,7 +288,7 @@ impl Conn {
             return Heartbeat::Gone;
         }
         if now < io.deadline {
-            return Heartbeat::At(io.deadline);
+            return Heartbeat::At(io.look_again(now, config.ping_interval));
         }
         if io.ping_sent {
             return Heartbeat::Expired;
@@ -297,7 +300,7 @@ impl Conn {
         io.deadline = if goes_out_now { now } else { io.deadline } + config.ping_timeout;
         io.enqueue(frame::PING);
         io.release();
-        if now >= io.deadline { Heartbeat::Expired } else { Heartbeat::At(io.deadline) }
+        if now >= io.deadline { Heartbeat::Expired } else { Heartbeat::At(io.look_again(now, config.ping_interval)) }
     }
 
     /// The client answered a ping.
@@ -446,6 +449,12 @@ impl Conn {
 }
 
 impl Io {
+    /// When there may be something to do for the heartbeat. Where a client may take longer to answer a ping than the time to the
+    /// next, an answer moves the deadline forward, and nobody tells the timer.
+    fn look_again(&self, now: Instant, ping_interval: Duration) -> Instant {
+        if self.ping_sent { self.deadline.min(now + ping_interval.max(SHORTEST_LOOK)) } else { self.deadline }
+    }
+
     fn enqueue(&mut self, frames: Bytes) {
         self.queued_bytes += frames.len();
         self.queue.push_back(frames);

@@ -58,7 +58,7 @@ async fn from_the_call_on_handshakes_are_refused() {
     let (mut upgraded, _) = polling.upgrade().await;
     server.io.of("/").unwrap().emit("still", &(1, 2)).unwrap();
     assert_eq!(before.event().await.as_array().unwrap()[..3], [json!("still"), json!(1), json!(2)]);
-    let (_, end, other) = within("all are told", async { tokio::join!(draining, before.end(), upgraded.end()) }).await;
+    let ((), end, other) = within("all are told", async { tokio::join!(draining, before.end(), upgraded.end()) }).await;
     assert_eq!((end, other), (going_away(), going_away()));
     tokio_tungstenite::connect_async(server.websocket_url("")).await.unwrap_err();
     server.io.close().await;

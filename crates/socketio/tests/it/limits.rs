@@ -1,6 +1,13 @@
 //! What one client may ask for, and how it is told that it asked for too much.
 
-use std::{sync::mpsc::Receiver, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::Receiver,
+    },
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use socketio::{
@@ -229,8 +236,8 @@ async fn who_joins_no_namespace_in_time_is_disconnected() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_answers_no_ping_is_disconnected_and_who_answers_stays() {
-    let builder =
-        SocketIo::builder().ping_interval(Duration::from_millis(150)).ping_timeout(Duration::from_millis(100));
+    // Time enough to answer on a busy machine.
+    let builder = SocketIo::builder().ping_interval(Duration::from_millis(150)).ping_timeout(Duration::from_secs(1));
     let (server, reasons) = server(builder);
     let good = Ws::connect(&server).await;
     let good_polling = Polling::connect(&server).await;
@@ -238,11 +245,15 @@ async fn who_answers_no_ping_is_disconnected_and_who_answers_stays() {
         let client = Polling::connect(&server).await;
         client.upgrade().await.0
     };
-    // They live on for several pings; `ask` answers them on the way.
+    // They live on for several pings, and longer than those that don't answer; `ask` answers on the way.
+    let over = Arc::new(AtomicBool::new(false));
     let [good, good_moved] = [good, good_moved].map(|mut ws| {
+        let over = Arc::clone(&over);
         tokio::spawn(async move {
-            for id in 0..20 {
+            let mut id = 0;
+            while id < 20 || !over.load(Ordering::Relaxed) {
                 ws.ask(id, &json!(["join", []])).await;
+                id += 1;
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             ws
@@ -250,19 +261,18 @@ async fn who_answers_no_ping_is_disconnected_and_who_answers_stays() {
     });
     let bad = Ws::connect(&server).await;
     let bad_polling = Polling::connect(&server).await;
+    let bad_are_gone = Arc::clone(&over);
     let answering = tokio::spawn(async move {
         let mut pings = 0;
-        loop {
+        while pings < 6 || !bad_are_gone.load(Ordering::Relaxed) {
             for packet in good_polling.poll().await {
                 if packet == "2" {
                     pings += 1;
                     good_polling.post("3").await;
                 }
             }
-            if pings == 6 {
-                return good_polling;
-            }
         }
+        good_polling
     });
     for _ in 0..2 {
         let reason = tokio::task::block_in_place(|| reason(&reasons));
@@ -270,6 +280,7 @@ async fn who_answers_no_ping_is_disconnected_and_who_answers_stays() {
     }
     assert_eq!(bad_polling.try_poll().await, (400, refusal(1, "Session ID unknown").to_string()));
     drop(bad);
+    over.store(true, Ordering::Relaxed);
     let _good = within("all pings", futures::future::join3(good, good_moved, answering)).await;
     let stats = server.io.stats();
     assert_eq!((stats.ping_timeouts, stats.sockets), (2, 3));
