@@ -57,6 +57,7 @@ reasons! {
     NotificationNotFound = "NOTIFICATION_NOT_FOUND", NotFound, 404, "There is no such notification", "Check the id.";
     ChatRoomNotFound = "CHAT_ROOM_NOT_FOUND", NotFound, 404, "There is no such chat room", "Check the id; private rooms are shown to their members alone.";
     ChatMessageNotFound = "CHAT_MESSAGE_NOT_FOUND", NotFound, 404, "There is no such message in the room", "Name a message of this room.";
+    ChannelNotFound = "CHANNEL_NOT_FOUND", NotFound, 404, "There is no such channel", "Channels are `product:<sku>`, `order:<id>`, `catalogue` and `dashboard`.";
     MethodNotAllowed = "METHOD_NOT_ALLOWED", Unimplemented, 405, "The method is not allowed here", "Use one of the methods in `Allow`.";
     RequestTimeout = "REQUEST_TIMEOUT", DeadlineExceeded, 408, "The request did not arrive in time", "Send the whole request faster.";
     EmailTaken = "EMAIL_TAKEN", AlreadyExists, 409, "The email address has an account", "Log in instead, or use another address.";
@@ -79,6 +80,7 @@ reasons! {
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", InvalidArgument, 415, "The body is not JSON", "Send `Content-Type: application/json`.";
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", InvalidArgument, 422, "The idempotency key was used for another request", "Use a new key for a new order; repeat an old one with the same body.";
     TooManyAttempts = "TOO_MANY_ATTEMPTS", ResourceExhausted, 429, "Too many failed attempts", "Wait as `Retry-After` says.";
+    TooManyChannels = "TOO_MANY_CHANNELS", ResourceExhausted, 429, "The connection watches as many channels as it may", "Unsubscribe from channels that nobody looks at.";
     Internal = "INTERNAL", Internal, 500, "Something went wrong on our side", "Report the `request_id`; repeating may help.";
     Unavailable = "UNAVAILABLE", Unavailable, 503, "A part of the service is not available", "Wait as `Retry-After` says and repeat; with an idempotency key nothing happens twice.";
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "The answer did not come in time", "Repeat; with an idempotency key nothing happens twice.";

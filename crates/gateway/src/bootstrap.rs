@@ -25,10 +25,15 @@ use crate::live::feed::Live;
 use crate::live::revocation_loader::RevocationLoader;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
+use crate::realtime::channels::memory::MemoryChannels;
+use crate::realtime::channels::{LiveUpdates, Reach, order_updates, product_updates};
 use crate::realtime::drain::{Departures, Drain};
 use crate::realtime::{Desk, endpoint, guard};
 use crate::routes;
 use crate::settings::Settings;
+
+/// The queues that gateways of one cluster share.
+pub const GROUPS: &[&str] = &[order_updates::QUEUE, product_updates::QUEUE];
 
 /// How long an idle connection is kept for the next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -118,8 +123,16 @@ pub async fn build(
         clock: Arc::clone(&platform.clock),
         answer_within: settings.request_timeout,
     };
-    let io =
-        endpoint::build(SocketIo::builder().adapter(LocalAdapter::with_recovery(RecoveryOptions::default())), &desk);
+    let channels = Arc::new(MemoryChannels::new(Arc::clone(&platform.clock)));
+    let updates = LiveUpdates::new(
+        clients.clone(),
+        channels.clone(),
+        channels,
+        Arc::clone(&platform.clock),
+        settings.request_timeout,
+    );
+    let adapter = LocalAdapter::with_recovery(RecoveryOptions::default());
+    let io = endpoint::build(SocketIo::builder().adapter(adapter).state(updates.clone()), &desk);
     let (server, address) = bind(settings, &clients, access, live, io.clone(), health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let reload = Arc::new(Notify::new());
@@ -132,21 +145,19 @@ pub async fn build(
     });
     let instance = platform.ids.new_uuid().to_string();
     let consume = consumer::subscribe(&bus, &instance, realtime, ended.clone()).await?;
+    // Each gateway on an adapter of its own has its sockets alone.
+    let mut tasks = updates.start(&io, &bus, Reach::Alone, &instance, &ended).await?;
     let ids = Arc::clone(&platform.ids);
     let loader =
         RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, desk: desk.clone(), ids };
-    Ok(Gateway {
-        address,
-        server,
-        tasks: vec![
-            load_revocations(loader, platform.stop.clone()),
-            consume,
-            guard_sockets(desk, ended.clone()),
-            run_sockets(io.clone(), ended.clone()),
-        ],
-        drain: Drain { io, departures, pace: settings.drain, ended },
-        checks: checks(bus, revocations),
-    })
+    tasks.extend([
+        load_revocations(loader, platform.stop.clone()),
+        consume,
+        guard_sockets(desk, ended.clone()),
+        run_sockets(io.clone(), ended.clone()),
+    ]);
+    let drain = Drain { io, departures, pace: settings.drain, ended };
+    Ok(Gateway { address, server, tasks, drain, checks: checks(bus, revocations) })
 }
 
 fn realtime_hub(url: &str) -> Result<Arc<dyn RealtimeHub>, BootstrapError> {

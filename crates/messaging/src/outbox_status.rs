@@ -10,6 +10,7 @@ use sqlite::SqliteUrl;
 use uuid::Uuid;
 
 use crate::outbox::OutboxError;
+use crate::telemetry;
 
 /// What an outbox holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,25 @@ impl Unpublished {
         let event: Event = serde_json::from_str(body).map_err(|error| OutboxError(Box::new(error)))?;
         Ok(Self::of(position, &event))
     }
+}
+
+/// An outbox of a service in this process, as its relay saw it last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenHere {
+    /// Whose it is.
+    pub service: String,
+    /// Events that wait to be published.
+    pub depth: i64,
+    /// How long ago what the oldest of them tells of happened, in whole seconds; 0 when there is none.
+    pub oldest_age_seconds: i64,
+}
+
+/// The outboxes of the services in this process: what their metrics show. Nothing is read from any store.
+pub fn seen_here() -> Vec<SeenHere> {
+    telemetry::backlogs()
+        .into_iter()
+        .map(|(service, depth, oldest_age_seconds)| SeenHere { service, depth, oldest_age_seconds })
+        .collect()
 }
 
 /// Tells how far an outbox is behind.

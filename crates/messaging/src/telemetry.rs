@@ -11,6 +11,7 @@ use contracts::audit::Backlog;
 use contracts::timestamp::{Clock as _, SystemClock};
 use observability::trace::{KeyValue, Span, SpanKind};
 use observability::{RequestContext, context, metrics};
+use prometheus::core::Collector as _;
 use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
 
 use crate::bus::Delivery;
@@ -182,4 +183,18 @@ pub(crate) fn show_backlog(backlog: Backlog) {
     DEPTH.with_label_values(&[service]).set(i64::try_from(backlog.waiting).unwrap_or(i64::MAX));
     let oldest = backlog.oldest_at.map_or(Duration::ZERO, age);
     OLDEST_AGE.with_label_values(&[service]).set(i64::try_from(oldest.as_secs()).unwrap_or(i64::MAX));
+}
+
+/// What [`show_backlog`] showed last, by service: how many, and the age of the oldest in seconds.
+pub(crate) fn backlogs() -> Vec<(String, i64, i64)> {
+    let families = DEPTH.collect();
+    let metrics = families.iter().flat_map(|family| family.get_metric());
+    let services = metrics.filter_map(|metric| metric.get_label().first().map(|label| label.value().to_owned()));
+    services
+        .map(|service| {
+            let labels = [service.as_str()];
+            let (depth, age) = (DEPTH.with_label_values(&labels).get(), OLDEST_AGE.with_label_values(&labels).get());
+            (service, depth, age)
+        })
+        .collect()
 }

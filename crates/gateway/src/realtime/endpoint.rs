@@ -9,6 +9,7 @@ use socketio::handler::{Auth, State};
 use socketio::{Builder, DisconnectReason, Limits, Namespace, Snapshot, Socket, SocketIo};
 use tokio_util::sync::CancellationToken;
 
+use super::channels::LiveUpdates;
 use super::{Desk, Session, authenticate, inbox, metrics, refresh, rooms};
 
 /// Where it is mounted.
@@ -48,16 +49,17 @@ fn everybody() -> Namespace {
         .on_connect(connected)
         .on_disconnect(disconnected)
         .on("auth:refresh", refresh::refresh);
-    inbox::mount(rooms::mount(namespace))
+    LiveUpdates::mount(inbox::mount(rooms::mount(namespace)))
 }
 
 /// `/admin`: for admins.
 fn admins() -> Namespace {
-    Namespace::new("/admin")
+    let namespace = Namespace::new("/admin")
         .middleware(authenticate::admins)
         .on_connect(admin_connected)
         .on_disconnect(disconnected)
-        .on("auth:refresh", refresh::refresh)
+        .on("auth:refresh", refresh::refresh);
+    LiveUpdates::mount(namespace)
 }
 
 /// A client of `/`.

@@ -9,6 +9,7 @@
 //! | [`call`] | one event of a client: read, answered within its time, refused in one shape ([`reply`]) |
 //! | [`inbox`] | the user's inbox, from where the client left it |
 //! | [`rooms`] | rooms that clients make by joining them |
+//! | [`channels`] | live updates: what an order, a product, the catalogue and the dashboard show |
 //! | [`drain`] | a gateway that stops moves its clients elsewhere, at a pace |
 //! | [`announcements`] | what everyone is told |
 //!
@@ -21,6 +22,7 @@
 pub mod announcements;
 pub mod authenticate;
 pub mod call;
+pub mod channels;
 pub mod desk;
 pub mod drain;
 pub mod endpoint;

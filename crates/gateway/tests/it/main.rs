@@ -5,6 +5,8 @@
 mod authentication;
 mod bad_input;
 mod browsers;
+mod channel_stores;
+mod channels;
 mod chat;
 mod cookies;
 mod documents;

@@ -27,6 +27,9 @@ use crate::mailbox::log_dropped;
 /// Longest time to declare a queue, and to begin to consume, once connected; longer than changing its bindings may take.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Longest time to close a channel that is no longer wanted.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why a queue is declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Declaration {
@@ -98,10 +101,18 @@ impl AmqpDeliveries {
 
     /// Gives up the session: the broker delivers again what was not settled.
     fn lose_session(&mut self) {
-        self.session = None;
+        self.end_session();
         self.held.clear();
         self.again.clear();
         self.settling = false;
+    }
+
+    fn end_session(&mut self) {
+        if let Some(session) = self.session.take()
+            && self.subscription.audience == Audience::Ordered
+        {
+            session.end();
+        }
     }
 
     /// Takes a message into work.
@@ -168,6 +179,12 @@ impl AmqpDeliveries {
             plan.done.push(tag);
         }
         plan
+    }
+}
+
+impl Drop for AmqpDeliveries {
+    fn drop(&mut self) {
+        self.end_session();
     }
 }
 
@@ -261,6 +278,24 @@ impl Session {
         };
         let consumer = in_time("beginning to consume", begin).await?;
         Ok(Self { channel, consumer, unsettled: BTreeSet::new() })
+    }
+
+    /// Closes the channel, so that everything unsettled goes back at once and ahead of the rest. The driver would cancel the
+    /// consumer first: then the next consumer of an ordered queue would be given what is behind the unsettled messages
+    /// before those.
+    fn end(self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let close = async {
+                    // Closing drops what is not sent yet: an answer from the broker shows that acknowledgements are there.
+                    self.channel.basic_qos(1, BasicQosOptions::default()).await?;
+                    self.channel.close(200, "done".into()).await
+                };
+                // When it fails, the connection is gone and took the channel with it.
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
+                drop(self.consumer);
+            });
+        }
     }
 
     /// The next message; `None` when the session has ended. Loses nothing when it is dropped while it waits.
