@@ -35,6 +35,10 @@ impl Default for RetryPolicy {
 pub enum Audience {
     /// A consumer group: its instances share the queue and the work. The queue is durable, with retries and dead letters.
     Group,
+    /// A consumer group of whose instances one at a time consumes, in the order in which the events came; when it is gone,
+    /// another goes on with what it left. As durable as the queue of a [`Audience::Group`], with the same retries and dead
+    /// letters. See [`Subscription::ordered`] for what the order is worth.
+    Ordered,
     /// One instance alone, which needs every event while it lives and none after. The queue outlives a short loss of the
     /// connection, and the broker removes it some minutes after the instance is gone for good. A message that can't be
     /// used is logged and dropped. See [`Deliveries::has_missed`].
@@ -68,6 +72,16 @@ impl Subscription {
         }
     }
 
+    /// A queue that one instance at a time consumes, in order, with the usual retries.
+    ///
+    /// - An event that fails lets those after it pass, and comes again after its delay: a consumer for which older news of
+    ///   an aggregate are no news compares versions.
+    /// - The broker can't take back what it has delivered: an instance that lost its connection may still be at its last
+    ///   batch while the next one begins with the same events. As everywhere, what is done twice must be the same as once.
+    pub fn ordered(queue: &str, bindings: &[&str]) -> Self {
+        Self { audience: Audience::Ordered, ..Self::new(queue, bindings) }
+    }
+
     /// A queue of one instance's own: every instance that subscribes under an id of its own gets every event.
     pub fn broadcast(name: &str, instance: &str, bindings: &[&str]) -> Self {
         Self {
@@ -80,7 +94,7 @@ impl Subscription {
     /// The name without the instance's: one of few, for metrics.
     pub fn group(&self) -> &str {
         match self.audience {
-            Audience::Group => &self.queue,
+            Audience::Group | Audience::Ordered => &self.queue,
             Audience::Instance => self.queue.rsplit_once('.').map_or(&self.queue, |(name, _instance)| name),
         }
     }
@@ -133,7 +147,8 @@ pub trait Deliveries: Send {
 ///   or may not have arrived, and publishing again is right (consumers deduplicate by event id).
 /// - A message leaves a queue only by [`Deliveries::settle`]. Dead letters sit in `<queue>.dead`
 ///   (see [`crate::dead_letters`]).
-/// - Order per aggregate is not promised: retries reorder. Consumers compare `aggregateversion`.
+/// - Order per aggregate is not promised: retries reorder, and so do instances of a group that work side by side. Consumers
+///   compare `aggregateversion`. [`Audience::Ordered`] has nothing side by side.
 #[async_trait]
 pub trait EventBus: Send + Sync {
     /// Hands events to every queue bound to their type.

@@ -64,7 +64,7 @@ impl Consumer {
     pub async fn declare(bus: &Arc<dyn EventBus>, subscription: Subscription) -> Result<Arc<Self>, BusError> {
         let first = bus.subscribe(subscription.clone()).await?;
         telemetry::announce_group(subscription.group());
-        if subscription.audience == Audience::Group {
+        if subscription.audience != Audience::Instance {
             dead_letters::announce(subscription.group());
         }
         Ok(Arc::new(Self { bus: Arc::clone(bus), subscription, first: Mutex::new(Some(first)) }))
@@ -104,7 +104,8 @@ impl Consumer {
 
     /// Consumes until `stop` is cancelled; the batch in work is finished first.
     ///
-    /// Events of one aggregate are handled one after the other, those of different aggregates side by side.
+    /// Events of one aggregate are handled one after the other, those of different aggregates side by side, begun in the
+    /// order in which they came.
     async fn consume(&self, mut deliveries: Box<dyn Deliveries>, handler: &dyn EventHandler, stop: &CancellationToken) {
         loop {
             let batch = tokio::select! {
@@ -129,12 +130,17 @@ impl Consumer {
     }
 
     async fn handle_batch(&self, handler: &dyn EventHandler, batch: Vec<Delivery>) -> Vec<(Delivery, Verdict)> {
-        let mut lanes: HashMap<String, Vec<Delivery>> = HashMap::new();
+        let mut lanes: Vec<Vec<Delivery>> = Vec::new();
+        let mut lane_of: HashMap<String, usize> = HashMap::new();
         for delivery in batch {
             let subject = delivery.event.as_ref().map_or_else(|_| String::new(), |event| event.subject.clone());
-            lanes.entry(subject).or_default().push(delivery);
+            let lane = *lane_of.entry(subject).or_insert(lanes.len());
+            match lanes.get_mut(lane) {
+                Some(lane) => lane.push(delivery),
+                None => lanes.push(vec![delivery]),
+            }
         }
-        let settled = join_all(lanes.into_values().map(|lane| async move {
+        let settled = join_all(lanes.into_iter().map(|lane| async move {
             let mut verdicts = Vec::with_capacity(lane.len());
             for delivery in lane {
                 let verdict = self.handle_one(handler, &delivery).await;

@@ -16,7 +16,8 @@
 //! - [`mod@connect`]: the scheme of `SOUK_BROKER_URL` picks the adapter.
 //!
 //! Source: docs/adr/0002-sqlite-as-embedded-store-and-broker.md, docs/adr/0004-event-log-and-outbox.md,
-//! docs/adr/0010-rabbitmq-as-event-bus.md, docs/adr/0016-queues-of-instances-and-dead-letters.md.
+//! docs/adr/0010-rabbitmq-as-event-bus.md, docs/adr/0016-queues-of-instances-and-dead-letters.md,
+//! docs/adr/0029-live-updates.md.
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
@@ -39,6 +40,7 @@ pub mod routing;
 pub mod sqlite_bus;
 pub mod store_fault;
 mod telemetry;
+mod turns;
 
 pub use bus::{Audience, BusError, Delivery, EventBus, RetryPolicy, Subscription, Verdict, broker_check};
 pub use connect::{Broker, connect, open};

@@ -10,6 +10,8 @@
 //! | `orders.events.dead` | dead letters |
 //! | `orders.events.bindings` | which bindings the queue has (see [`super::bindings`]) |
 //!
+//! An ordered group's queue has `x-single-active-consumer` besides.
+//!
 //! A queue of one instance alone, such as `gateway.realtime.<instance>`, is a quorum queue, too, with nothing beside it;
 //! the broker removes it when nobody has used it for [`INSTANCE_EXPIRY`].
 
@@ -21,7 +23,7 @@ use lapin::{Channel, Connection, ExchangeKind};
 
 use super::bindings;
 use super::error::{AmqpError, failed};
-use crate::bus::Subscription;
+use crate::bus::{Audience, Subscription};
 use crate::dead_letters::{self, dead_queue};
 
 /// How often the broker itself delivers a message again (consumers that died with it, connections that broke) before it
@@ -90,6 +92,11 @@ pub(super) async fn declare_queues(
     declare_queue(channel, &dead_queue(queue), kept_for_ever()).await?;
     let mut arguments = dead_lettering_to(&dead_queue(queue));
     arguments.insert("x-delivery-limit".into(), DELIVERY_LIMIT.into());
+    if subscription.audience == Audience::Ordered {
+        // The others wait at the broker, which knows before anybody else when this one is gone. No exclusive consumer: that
+        // one would refuse the others, who would have to ask again and again.
+        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    }
     declare_queue(channel, queue, arguments).await?;
     for delay in &subscription.retry.delays {
         let mut arguments = dead_lettering_to(queue);

@@ -14,6 +14,7 @@ use crate::dead_letters::{
 };
 use crate::mailbox::Mailboxes;
 use crate::routing;
+use crate::turns::{Turn, Turns};
 
 /// How often a consumer looks for delayed messages.
 const LOOK: Duration = Duration::from_millis(5);
@@ -37,6 +38,7 @@ struct State {
     messages: BTreeMap<i64, Message>,
     in_work: HashSet<i64>,
     last: i64,
+    turns: BTreeMap<String, Arc<Turns>>,
 }
 
 struct Message {
@@ -114,8 +116,12 @@ impl EventBus for MemoryBus {
         if subscription.audience == Audience::Instance {
             return Ok(Box::new(self.shared.mailboxes.open(subscription)));
         }
-        self.shared.state().bindings.insert(subscription.queue.clone(), subscription.bindings.clone());
-        Ok(Box::new(MemoryDeliveries { shared: Arc::clone(&self.shared), subscription, held: HashSet::new() }))
+        let mut state = self.shared.state();
+        state.bindings.insert(subscription.queue.clone(), subscription.bindings.clone());
+        let turns = Arc::clone(state.turns.entry(subscription.queue.clone()).or_default());
+        drop(state);
+        let turn = (subscription.audience == Audience::Ordered).then(|| turns.join());
+        Ok(Box::new(MemoryDeliveries { shared: Arc::clone(&self.shared), subscription, held: HashSet::new(), turn }))
     }
 
     async fn ping(&self) -> Result<(), BusError> {
@@ -127,6 +133,8 @@ struct MemoryDeliveries {
     shared: Arc<Shared>,
     subscription: Subscription,
     held: HashSet<i64>,
+    /// Of an ordered queue. Given up when all else is: after what was held has been handed back.
+    turn: Option<Turn>,
 }
 
 impl Drop for MemoryDeliveries {
@@ -168,6 +176,9 @@ impl MemoryDeliveries {
 #[async_trait]
 impl Deliveries for MemoryDeliveries {
     async fn next(&mut self) -> Result<Vec<Delivery>, BusError> {
+        if let Some(turn) = &self.turn {
+            turn.has_come().await;
+        }
         let shared = Arc::clone(&self.shared);
         loop {
             let mut arrived = std::pin::pin!(shared.arrived.notified());

@@ -21,6 +21,7 @@ use crate::bus::{Audience, BusError, Deliveries, Delivery, EventBus, Subscriptio
 use crate::connect::ConnectError;
 use crate::mailbox::Mailboxes;
 use crate::routing;
+use crate::turns::{Turn, Turns};
 
 pub use dead_letters::SqliteDeadLetters;
 
@@ -79,6 +80,7 @@ struct Shared {
 struct Queue {
     in_work: Mutex<HashSet<i64>>,
     arrived: Notify,
+    turns: Arc<Turns>,
 }
 
 impl Shared {
@@ -196,7 +198,9 @@ impl EventBus for SqliteBus {
             .map_err(unavailable)?;
         *self.shared.bindings.lock().unwrap_or_else(PoisonError::into_inner) = bindings;
         let queue = self.shared.queue(&subscription.queue);
-        Ok(Box::new(SqliteDeliveries { shared: Arc::clone(&self.shared), queue, subscription, held: HashSet::new() }))
+        let turn = (subscription.audience == Audience::Ordered).then(|| queue.turns.join());
+        let shared = Arc::clone(&self.shared);
+        Ok(Box::new(SqliteDeliveries { shared, queue, subscription, held: HashSet::new(), turn }))
     }
 
     async fn ping(&self) -> Result<(), BusError> {
@@ -214,6 +218,8 @@ struct SqliteDeliveries {
     subscription: Subscription,
     /// What this consumer has in work; handed back when it goes away.
     held: HashSet<i64>,
+    /// Of an ordered queue. Given up when all else is: after what was held has been handed back.
+    turn: Option<Turn>,
 }
 
 impl Drop for SqliteDeliveries {
@@ -272,6 +278,9 @@ impl SqliteDeliveries {
 #[async_trait]
 impl Deliveries for SqliteDeliveries {
     async fn next(&mut self) -> Result<Vec<Delivery>, BusError> {
+        if let Some(turn) = &self.turn {
+            turn.has_come().await;
+        }
         loop {
             let queue = Arc::clone(&self.queue);
             let mut arrived = std::pin::pin!(queue.arrived.notified());

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use messaging::{EventBus, Subscription, Verdict};
+use messaging::{EventBus, RetryPolicy, Subscription, Verdict};
 use tempfile::TempDir;
 
 use crate::helpers::{event, expect_nothing, ids, memory_bus, next, sqlite_bus, subscription, take};
@@ -162,6 +163,73 @@ async fn an_instance_takes_no_more_at_once_than_it_wants(bus: Arc<dyn EventBus>)
     assert_eq!(seen, events.iter().map(|event| event.id).collect::<Vec<_>>());
 }
 
+fn ordered(bindings: &[&str]) -> Subscription {
+    let retry = RetryPolicy { delays: vec![Duration::from_millis(10)] };
+    Subscription { retry, ..Subscription::ordered("o", bindings) }
+}
+
+async fn one_consumer_at_a_time_has_an_ordered_queue_and_gets_all_in_order(bus: Arc<dyn EventBus>) {
+    let mut first = bus.subscribe(Subscription { prefetch: 5, ..ordered(&["#"]) }).await.unwrap();
+    let mut second = bus.subscribe(ordered(&["#"])).await.unwrap();
+    let events: Vec<_> = (1..=30).map(|n| event("x", &(n % 3).to_string(), n)).collect();
+    for batch in events.chunks(10) {
+        bus.publish(batch).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    while seen.len() < events.len() {
+        expect_nothing(&mut second).await;
+        let batch = next(&mut first).await;
+        seen.extend(ids(&batch));
+        first.settle(batch.into_iter().map(|delivery| (delivery, Verdict::Ack)).collect()).await.unwrap();
+    }
+    assert_eq!(seen, events.iter().map(|event| event.id).collect::<Vec<_>>());
+}
+
+async fn who_waits_takes_an_ordered_queue_over_at_once_and_goes_on_where_it_was_left(bus: Arc<dyn EventBus>) {
+    let mut first = bus.subscribe(Subscription { prefetch: 8, ..ordered(&["#"]) }).await.unwrap();
+    let mut second = bus.subscribe(ordered(&["#"])).await.unwrap();
+    let events: Vec<_> = (1..=20).map(|n| event("x", "1", n)).collect();
+    bus.publish(&events).await.unwrap();
+    let mut held = take(&mut first, 8).await;
+    let rest = held.split_off(3);
+    first.settle(held.into_iter().map(|delivery| (delivery, Verdict::Ack)).collect()).await.unwrap();
+    let waiting = tokio::spawn(async move { take(&mut second, 17).await });
+    tokio::task::yield_now().await;
+    assert_eq!(rest.len(), 5, "in work when it ends");
+    drop(first);
+    let taken = ids(&waiting.await.unwrap());
+    assert_eq!(taken, events[3..].iter().map(|event| event.id).collect::<Vec<_>>(), "nothing lost, and in order");
+}
+
+async fn an_ordered_queue_is_kept_while_nobody_consumes_and_bound_like_any_other(bus: Arc<dyn EventBus>) {
+    drop(bus.subscribe(ordered(&["order.*"])).await.unwrap());
+    let kept = [event("order.created", "1", 1), event("product.created", "2", 1), event("order.confirmed", "1", 2)];
+    bus.publish(&kept).await.unwrap();
+    let mut later = bus.subscribe(ordered(&["order.*"])).await.unwrap();
+    assert_eq!(ids(&take(&mut later, 2).await), [kept[0].id, kept[2].id]);
+}
+
+async fn what_fails_lets_the_rest_of_an_ordered_queue_pass_and_is_buried_in_the_end(bus: Arc<dyn EventBus>) {
+    let mut queue = bus.subscribe(Subscription { prefetch: 1, ..ordered(&["#"]) }).await.unwrap();
+    let events: Vec<_> = (1..=3).map(|n| event("x", "1", n)).collect();
+    bus.publish(&events).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        for delivery in next(&mut queue).await {
+            let id = delivery.event.as_ref().unwrap().id;
+            seen.push((id, delivery.attempt));
+            let verdict = if id == events[0].id { Verdict::Retry("no".to_owned()) } else { Verdict::Ack };
+            queue.settle(vec![(delivery, verdict)]).await.unwrap();
+        }
+    }
+    assert_eq!(seen[0], (events[0].id, 1));
+    let passed: Vec<_> = seen.iter().filter(|(id, _)| *id != events[0].id).map(|(id, _)| *id).collect();
+    assert_eq!(passed, [events[1].id, events[2].id]);
+    assert!(seen.contains(&(events[0].id, 2)), "{seen:?}");
+    let mut dead = bus.subscribe(subscription("o.dead", &[])).await.unwrap();
+    assert_eq!(ids(&next(&mut dead).await), [events[0].id]);
+}
+
 macro_rules! event_bus_contract {
     ($(#[$attribute:meta])* $adapter:ident, $open:path) => {
         event_bus_contract!(
@@ -178,6 +246,10 @@ macro_rules! event_bus_contract {
             every_instance_gets_every_event_that_it_wants_and_a_group_beside_it_too
             what_an_instance_cant_use_is_gone_and_no_dead_letter
             an_instance_takes_no_more_at_once_than_it_wants
+            one_consumer_at_a_time_has_an_ordered_queue_and_gets_all_in_order
+            who_waits_takes_an_ordered_queue_over_at_once_and_goes_on_where_it_was_left
+            an_ordered_queue_is_kept_while_nobody_consumes_and_bound_like_any_other
+            what_fails_lets_the_rest_of_an_ordered_queue_pass_and_is_buried_in_the_end
         );
     };
     ($attributes:tt $adapter:ident, $open:path, $($case:ident)*) => {

@@ -131,6 +131,36 @@ async fn an_instance_whose_queue_was_gone_is_told_that_it_missed_something_and_h
     assert_eq!(ids(&take(&mut queue, 1).await), [after.id]);
 }
 
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_AMQP_URL"]
+async fn an_ordered_queue_is_taken_over_from_who_lost_its_connection_and_not_taken_back() {
+    let world = World::new();
+    let proxy = Proxy::to(&world.broker).await;
+    let (old, new) = (world.at(&proxy.url).bus().await, world.bus().await);
+    let ordered = || Subscription { prefetch: 2, ..Subscription::ordered("o", &["#"]) };
+    let mut old_queue = old.subscribe(ordered()).await.unwrap();
+    let mut new_queue = new.subscribe(ordered()).await.unwrap();
+    let events: Vec<_> = (1..=6).map(|n| event("x", "1", n)).collect();
+    publish(new.as_ref(), &events[..4]).await;
+    assert_eq!(ids(&take(&mut old_queue, 2).await), [events[0].id, events[1].id]);
+    expect_nothing(&mut new_queue).await;
+    proxy.cut();
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        let batch = next(&mut new_queue).await;
+        seen.extend(ids(&batch));
+        ack(&mut new_queue, batch).await;
+    }
+    assert_eq!(seen, events[..4].iter().map(|event| event.id).collect::<Vec<_>>());
+    proxy.restore();
+    expect_nothing(&mut old_queue).await;
+    publish(new.as_ref(), &events[4..]).await;
+    assert_eq!(ids(&take(&mut new_queue, 2).await), [events[4].id, events[5].id]);
+    expect_nothing(&mut old_queue).await;
+    drop(new_queue);
+    assert_eq!(ids(&take(&mut old_queue, 2).await), [events[4].id, events[5].id]);
+}
+
 async fn ack_all(queue: &mut Box<dyn messaging::bus::Deliveries>) {
     let batch = next(queue).await;
     ack(queue, batch).await;
