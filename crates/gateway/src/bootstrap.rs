@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{HttpServer, web};
+use contracts::Clock;
 use messaging::{BusError, EventBus};
 use observability::{Health, HealthCheck};
 use service_kit::platform::UnknownNeighbour;
@@ -25,7 +26,7 @@ use crate::live::feed::Live;
 use crate::live::revocation_loader::RevocationLoader;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
-use crate::realtime::{Desk, endpoint, guard};
+use crate::realtime::{Desk, chat, endpoint, guard};
 use crate::routes;
 use crate::settings::Settings;
 
@@ -106,13 +107,14 @@ pub async fn build(
         clients: clients.clone(),
         access: Arc::clone(&access),
         sessions: Arc::default(),
+        chat: Arc::default(),
         live: Arc::clone(&live),
         clock: Arc::clone(&platform.clock),
         answer_within: settings.request_timeout,
     };
     let io =
         endpoint::build(SocketIo::builder().adapter(LocalAdapter::with_recovery(RecoveryOptions::default())), &desk);
-    let (server, address) = bind(settings, &clients, access, live, io.clone(), health)?;
+    let (server, address) = bind(settings, &desk, io.clone(), health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let reload = Arc::new(Notify::new());
     let realtime = Arc::new(RealtimeConsumer {
@@ -124,6 +126,7 @@ pub async fn build(
     });
     let instance = platform.ids.new_uuid().to_string();
     let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
+    let push_chat = chat::push::subscribe(&bus, io.clone(), platform.stop.clone()).await?;
     let ids = Arc::clone(&platform.ids);
     let loader =
         RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, desk: desk.clone(), ids };
@@ -133,6 +136,7 @@ pub async fn build(
         tasks: vec![
             load_revocations(loader, platform.stop.clone()),
             consume,
+            push_chat,
             guard_sockets(desk, platform.stop.clone()),
             run_sockets(io, platform.stop.clone()),
         ],
@@ -149,14 +153,14 @@ fn realtime_hub(url: &str) -> Result<Arc<dyn RealtimeHub>, BootstrapError> {
 
 fn bind(
     settings: &Settings,
-    clients: &Clients,
-    access: Arc<Access>,
-    live: Arc<Live>,
+    desk: &Desk,
     io: SocketIo,
     health: Health,
 ) -> Result<(Server, SocketAddr), BootstrapError> {
-    let (access, live) = (web::Data::from(access), web::Data::from(live));
-    let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
+    let (access, live) = (web::Data::from(Arc::clone(&desk.access)), web::Data::from(Arc::clone(&desk.live)));
+    let chat = web::Data::from(Arc::clone(&desk.chat));
+    let clock: web::Data<dyn Clock> = web::Data::from(Arc::clone(&desk.clock));
+    let (clients, health) = (web::Data::new(desk.clients.clone()), web::Data::new(health));
     let io_data = web::Data::new(io.clone());
     let cookies = web::Data::new(SessionCookie { secure: !settings.address.ip().is_loopback() });
     let for_workers = settings.clone();
@@ -167,6 +171,8 @@ fn bind(
             .app_data(clients.clone())
             .app_data(access.clone())
             .app_data(live.clone())
+            .app_data(chat.clone())
+            .app_data(clock.clone())
             .app_data(cookies.clone())
             .app_data(health.clone())
             .app_data(io_data.clone())

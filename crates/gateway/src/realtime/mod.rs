@@ -9,6 +9,9 @@
 //! | [`call`] | one event of a client: read, answered within its time, refused in one shape ([`reply`]) |
 //! | [`inbox`] | the user's inbox, from where the client left it |
 //! | [`rooms`] | rooms that clients make by joining them |
+//! | [`chat`] | the rooms that notification keeps: members, messages, who is typing, how far was read |
+//! | [`recover`] | sessions that go on: what their clients may no longer hear is taken from them |
+//! | [`absence`] | whether a client that is gone comes back |
 //! | [`announcements`] | what everyone is told |
 //!
 //! Invariants:
@@ -17,14 +20,17 @@
 //! - A client whose token is revoked is gone within a second of its revocation, on every gateway; one whose token has
 //!   expired, with the next look at it ([`guard::RECHECK`]).
 
+pub mod absence;
 pub mod announcements;
 pub mod authenticate;
 pub mod call;
+pub mod chat;
 pub mod desk;
 pub mod endpoint;
 pub mod guard;
 pub mod inbox;
 mod metrics;
+pub mod recover;
 pub mod refresh;
 pub mod reply;
 pub mod rooms;

@@ -6,6 +6,7 @@ mod authentication;
 mod bad_input;
 mod browsers;
 mod chat;
+mod chat_sockets;
 mod cookies;
 mod documents;
 mod hub_contract;
