@@ -9,7 +9,7 @@ use contracts::event_data::event_type;
 use contracts::grpc::users::Revocation;
 use contracts::{Clock as _, Reason, Refusal};
 use messaging::bus::Deliveries;
-use messaging::{BusError, Delivery, EventBus, Subscription, Verdict};
+use messaging::{Audience, BusError, Delivery, EventBus, Subscription, Verdict};
 use reqwest::StatusCode;
 use tokio::sync::Notify;
 
@@ -78,7 +78,9 @@ impl EventBus for GappyBus {
         self.0.publish(events).await
     }
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Deliveries>, BusError> {
-        Ok(Box::new(GappyDeliveries(self.0.subscribe(subscription).await?, self.1.clone())))
+        let misses = subscription.audience == Audience::Instance;
+        let deliveries = self.0.subscribe(subscription).await?;
+        Ok(if misses { Box::new(GappyDeliveries(deliveries, self.1.clone())) } else { deliveries })
     }
     async fn ping(&self) -> Result<(), BusError> {
         self.0.ping().await
@@ -136,4 +138,19 @@ async fn what_passed_a_gateway_by_is_made_up_for_streams_and_revocations_alike()
     assert_eq!(answer.status(), StatusCode::OK);
     world.script.relent("ListRevocations");
     assert!(listener.next().await.is_none(), "the revocation that was missed ends the stream");
+}
+
+#[tokio::test]
+async fn the_end_of_a_membership_that_passed_a_gateway_by_is_made_up_for() {
+    let gap = Gap::open();
+    let world = World::on(|bus| Arc::new(GappyBus(bus, gap.clone()))).await;
+    let room = world.rooms.open(true, &[]);
+    let mut client = world.in_room(user_id(), &room).await;
+    world.rooms.forget(&room, user_id());
+    world.rooms.tell_left(&room, user_id()).await;
+    let asked = world.script.calls("ListMembers").len();
+    gap.close();
+    assert_eq!(client.hear("user:left").await["room_id"], room.as_str());
+    assert_eq!(world.script.calls("ListMembers").len(), asked + 1);
+    assert_eq!(client.ask("typing:start", &room.into()).await["error"]["code"], "NOT_A_MEMBER");
 }
