@@ -26,6 +26,7 @@ use crate::live::feed::Live;
 use crate::live::revocation_loader::RevocationLoader;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
+use crate::realtime::drain::{Departures, Drain};
 use crate::realtime::{Desk, chat, endpoint, guard};
 use crate::routes;
 use crate::settings::Settings;
@@ -41,6 +42,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// Serves until its handle stops it.
     pub server: Server,
+    /// What is to be done with its clients once it is asked to stop, before the server is stopped. Tasks end with it.
+    pub drain: Drain,
     /// What goes on beside the requests.
     pub tasks: Vec<BackgroundTask>,
     /// What it depends on.
@@ -96,12 +99,17 @@ pub async fn build(
     let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
     let cookies = CookieOrigins::new(settings.cors_origins.clone());
     let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations), cookies));
+    // Cancelled only when the clients have been moved elsewhere: until then they are told what happens.
+    let ended = CancellationToken::new();
+    let departures = Arc::new(Departures::default());
     let live = Arc::new(Live {
         hub: Arc::clone(&hub),
         clients: clients.clone(),
         access: Arc::clone(&access),
         clock: Arc::clone(&platform.clock),
-        stop: platform.stop.clone(),
+        draining: platform.stop.clone(),
+        departures: Arc::clone(&departures),
+        stop: ended.clone(),
     });
     let desk = Desk {
         clients: clients.clone(),
@@ -125,8 +133,8 @@ pub async fn build(
         desk: desk.clone(),
     });
     let instance = platform.ids.new_uuid().to_string();
-    let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
-    let push_chat = chat::push::subscribe(&bus, io.clone(), platform.stop.clone()).await?;
+    let consume = consumer::subscribe(&bus, &instance, realtime, ended.clone()).await?;
+    let push_chat = chat::push::subscribe(&bus, io.clone(), ended.clone()).await?;
     let ids = Arc::clone(&platform.ids);
     let loader =
         RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, desk: desk.clone(), ids };
@@ -137,9 +145,10 @@ pub async fn build(
             load_revocations(loader, platform.stop.clone()),
             consume,
             push_chat,
-            guard_sockets(desk, platform.stop.clone()),
-            run_sockets(io, platform.stop.clone()),
+            guard_sockets(desk, ended.clone()),
+            run_sockets(io.clone(), ended.clone()),
         ],
+        drain: Drain { io, departures, pace: settings.drain, ended },
         checks: checks(bus, revocations),
     })
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use observability::access_log::{Format, Skip};
 use service_kit::settings::Source;
 
+use crate::realtime::drain::Pace;
+
 use crate::middleware::forwarded::TrustedProxies;
 
 /// The longest that a service works on a call, whatever its caller allows; a longer request timeout would promise more.
@@ -27,6 +29,8 @@ pub struct Settings {
     pub workers: Option<NonZeroUsize>,
     /// The time a request has, with everything that is asked for it.
     pub request_timeout: Duration,
+    /// How its clients are moved elsewhere when it stops.
+    pub drain: Pace,
     /// The realtime hub: `memory://`.
     pub realtime_url: String,
     /// What the access log writes for each request.
@@ -57,6 +61,7 @@ impl Settings {
         if !(1..=MAX_REQUEST_TIMEOUT_MS).contains(&timeout_ms) {
             source.problem(timeout_key, &format!("'{timeout_ms}' is not valid: use 1 to {MAX_REQUEST_TIMEOUT_MS}"));
         }
+        let drain = drain_pace(source);
         let realtime_url = source.or("SOUK_REALTIME_URL", "memory://", "hub of live events: memory://");
         let request_timeout = Duration::from_millis(timeout_ms);
         let pretty = are_logs_pretty(source);
@@ -74,11 +79,32 @@ impl Settings {
             trusted_proxies,
             workers,
             request_timeout,
+            drain,
             realtime_url,
             access_log: access_log.coloured(pretty && std::io::stderr().is_terminal()),
             access_log_skip,
         }
     }
+}
+
+fn drain_pace(source: &mut Source) -> Pace {
+    let usual = Pace::default();
+    let per_second = source.or(
+        "SOUK_GATEWAY_DRAIN_PER_SECOND",
+        &usual.per_second.to_string(),
+        "live clients moved elsewhere in a second, at most, when the gateway stops",
+    );
+    let delay_ms: u64 = source.or(
+        "SOUK_GATEWAY_DRAIN_DELAY_MS",
+        "0",
+        "wait before the first is moved, so that balancers learn that this gateway is not ready",
+    );
+    let key = "SOUK_GATEWAY_DRAIN_TIMEOUT_MS";
+    let longest_ms: u64 = source.or(key, "20000", "all of that, in milliseconds; who is left then is disconnected");
+    if longest_ms < delay_ms.saturating_add(1000) {
+        source.problem(key, &format!("'{longest_ms}' is not valid: use at least a second more than the delay"));
+    }
+    Pace { per_second, delay: Duration::from_millis(delay_ms), longest: Duration::from_millis(longest_ms) }
 }
 
 /// Whether the process's logs are for people. They are read before any service's own settings; as JSON if they were not.

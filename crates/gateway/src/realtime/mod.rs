@@ -12,6 +12,7 @@
 //! | [`chat`] | the rooms that notification keeps: members, messages, who is typing, how far was read |
 //! | [`recover`] | sessions that go on: what their clients may no longer hear is taken from them |
 //! | [`absence`] | whether a client that is gone comes back |
+//! | [`drain`] | a gateway that stops moves its clients elsewhere, at a pace |
 //! | [`announcements`] | what everyone is told |
 //!
 //! Invariants:
@@ -26,6 +27,7 @@ pub mod authenticate;
 pub mod call;
 pub mod chat;
 pub mod desk;
+pub mod drain;
 pub mod endpoint;
 pub mod guard;
 pub mod inbox;

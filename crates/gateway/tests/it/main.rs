@@ -9,6 +9,7 @@ mod chat;
 mod chat_sockets;
 mod cookies;
 mod documents;
+mod feed;
 mod hub_contract;
 mod leaving;
 mod live_events;

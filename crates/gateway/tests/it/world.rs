@@ -18,6 +18,7 @@ use contracts::ids::{SessionId, UserId, UuidV7Generator};
 use contracts::timestamp::{ManualClock, SystemClock};
 use contracts::{Clock, IdGenerator as _, Role};
 use gateway::Settings;
+use gateway::realtime::drain::Pace;
 use messaging::EventBus;
 use messaging::sqlite_bus::SqliteBus;
 use observability::Health;
@@ -81,6 +82,7 @@ pub(crate) fn settings() -> Settings {
         trusted_proxies: gateway::middleware::forwarded::TrustedProxies::default(),
         workers: std::num::NonZeroUsize::new(1),
         request_timeout: Duration::from_secs(10),
+        drain: Pace::default(),
         realtime_url: "memory://".to_owned(),
         access_log: "json".parse().unwrap(),
         access_log_skip: "/health/*".parse().unwrap(),
@@ -185,6 +187,7 @@ impl World {
         }
         let server = gateway.server.handle();
         tokio::spawn(gateway.server);
+        tokio::spawn(when(stop.clone(), gateway.drain.run()));
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self {
             address: gateway.address,
@@ -232,6 +235,7 @@ impl World {
         }
         let (handle, stop) = (gateway.server.handle(), self.stop.clone());
         tokio::spawn(gateway.server);
+        tokio::spawn(when(self.stop.clone(), gateway.drain.run()));
         tokio::spawn(async move {
             stop.cancelled().await;
             handle.stop(false).await;
@@ -307,6 +311,12 @@ impl World {
         };
         self.publish(event_type, user, &data).await;
     }
+}
+
+/// Does something once the services are asked to stop.
+async fn when(stop: CancellationToken, then: impl Future<Output = ()>) {
+    stop.cancelled().await;
+    then.await;
 }
 
 pub(crate) fn user_id() -> UserId {

@@ -88,5 +88,7 @@ fn tell<T: Serialize + ?Sized>(to: &Emitter, event: &str, data: &T) {
 
 /// Tells one client something over its connection here.
 fn tell_only<T: Serialize + ?Sized>(socket: &Socket, event: &str, data: &T) {
-    tell(&socket.everyone().local().to(socket.id().as_str()), event, data);
+    if let Err(error) = socket.emit_local(event, data) {
+        tracing::error!(event, %error, "an event could not be encoded");
+    }
 }

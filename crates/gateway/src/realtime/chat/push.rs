@@ -5,6 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Event;
@@ -24,6 +25,8 @@ use crate::realtime::session;
 pub const QUEUE: &str = "gateway.chat";
 /// What goes into it.
 pub const BINDINGS: &[&str] = &[event_type::CHAT_MESSAGE_CREATED, event_type::CHAT_MEMBER_LEFT];
+/// So long an event waits for the store of the cluster, before it is tried again later.
+const STORED_WITHIN: Duration = Duration::from_secs(5);
 /// Messages remembered as pushed.
 const REMEMBERED: usize = 4096;
 
@@ -80,9 +83,8 @@ impl EventHandler for ChatPusher {
 }
 
 /// Waits until the adapter has stored what was sent before.
-#[expect(clippy::unused_async, reason = "an adapter of a cluster is to be waited for here")]
-async fn stored(_io: &SocketIo) -> Result<(), ConsumeError> {
-    Ok(())
+async fn stored(io: &SocketIo) -> Result<(), ConsumeError> {
+    io.flush(STORED_WITHIN).await.map_err(|error| ConsumeError::Transient(error.to_string()))
 }
 
 fn data<T: DeserializeOwned>(event: &Event) -> Result<T, ConsumeError> {
