@@ -76,6 +76,9 @@ pub enum BootstrapError {
     },
 }
 
+/// The queues of its consumer groups.
+pub const GROUPS: &[&str] = &[chat::push::QUEUE];
+
 /// Builds the gateway and binds its address. `health` is what `/health/ready` reports; the caller adds
 /// [`Gateway::checks`] to it, runs [`Gateway::tasks`], and stops the server when `platform.stop` is cancelled.
 ///

@@ -19,7 +19,7 @@ use crate::operator;
 
 /// The consumer groups of all services.
 fn groups() -> Vec<String> {
-    let groups = [orders::bootstrap::GROUPS, notification::bootstrap::GROUPS];
+    let groups = [orders::bootstrap::GROUPS, notification::bootstrap::GROUPS, gateway::bootstrap::GROUPS];
     groups.into_iter().flatten().map(|group| (*group).to_owned()).collect()
 }
 

@@ -59,6 +59,7 @@ impl ChatPusher {
         self.everyone()?.to(room(message.room_id)).emit("message:new", message).map_err(poison)?;
         stored(&self.io).await?;
         self.pushed(|pushed| pushed.remember(place));
+        tracing::info!(room.id = %message.room_id, message.seq, "chat message pushed");
         Ok(())
     }
 
