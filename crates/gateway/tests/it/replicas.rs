@@ -147,7 +147,6 @@ async fn the_end_of_a_membership_that_passed_a_gateway_by_is_made_up_for() {
     let room = world.rooms.open(true, &[]);
     let mut client = world.in_room(user_id(), &room).await;
     world.rooms.forget(&room, user_id());
-    world.rooms.tell_left(&room, user_id()).await;
     let asked = world.script.calls("ListMembers").len();
     gap.close();
     assert_eq!(client.hear("user:left").await["room_id"], room.as_str());
