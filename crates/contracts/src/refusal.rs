@@ -81,6 +81,7 @@ reasons! {
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", InvalidArgument, 422, "The idempotency key was used for another request", "Use a new key for a new order; repeat an old one with the same body.";
     TooManyAttempts = "TOO_MANY_ATTEMPTS", ResourceExhausted, 429, "Too many failed attempts", "Wait as `Retry-After` says.";
     TooManyChannels = "TOO_MANY_CHANNELS", ResourceExhausted, 429, "The connection watches as many channels as it may", "Unsubscribe from channels that nobody looks at.";
+    RateLimited = "RATE_LIMITED", ResourceExhausted, 429, "Too much at once", "Wait as `Retry-After` says and send it again.";
     Internal = "INTERNAL", Internal, 500, "Something went wrong on our side", "Report the `request_id`; repeating may help.";
     Unavailable = "UNAVAILABLE", Unavailable, 503, "A part of the service is not available", "Wait as `Retry-After` says and repeat; with an idempotency key nothing happens twice.";
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "The answer did not come in time", "Repeat; with an idempotency key nothing happens twice.";

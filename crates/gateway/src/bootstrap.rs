@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{HttpServer, web};
+use contracts::Clock;
 use messaging::{BusError, EventBus};
 use observability::{Health, HealthCheck};
 use service_kit::platform::UnknownNeighbour;
@@ -28,7 +29,7 @@ use crate::middleware;
 use crate::realtime::channels::memory::MemoryChannels;
 use crate::realtime::channels::{LiveUpdates, Reach, order_updates, product_updates};
 use crate::realtime::drain::{Departures, Drain};
-use crate::realtime::{Desk, endpoint, guard};
+use crate::realtime::{Desk, chat, endpoint, guard};
 use crate::routes;
 use crate::settings::Settings;
 
@@ -80,6 +81,9 @@ pub enum BootstrapError {
     },
 }
 
+/// The queues of its consumer groups.
+pub const GROUPS: &[&str] = &[chat::push::QUEUE];
+
 /// Builds the gateway and binds its address. `health` is what `/health/ready` reports; the caller adds
 /// [`Gateway::checks`] to it, runs [`Gateway::tasks`], and stops the server when `platform.stop` is cancelled.
 ///
@@ -119,6 +123,7 @@ pub async fn build(
         clients: clients.clone(),
         access: Arc::clone(&access),
         sessions: Arc::default(),
+        chat: Arc::default(),
         live: Arc::clone(&live),
         clock: Arc::clone(&platform.clock),
         answer_within: settings.request_timeout,
@@ -133,7 +138,7 @@ pub async fn build(
     );
     let adapter = LocalAdapter::with_recovery(RecoveryOptions::default());
     let io = endpoint::build(SocketIo::builder().adapter(adapter).state(updates.clone()), &desk);
-    let (server, address) = bind(settings, &clients, access, live, io.clone(), health)?;
+    let (server, address) = bind(settings, &desk, io.clone(), health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let reload = Arc::new(Notify::new());
     let realtime = Arc::new(RealtimeConsumer {
@@ -145,6 +150,7 @@ pub async fn build(
     });
     let instance = platform.ids.new_uuid().to_string();
     let consume = consumer::subscribe(&bus, &instance, realtime, ended.clone()).await?;
+    let push_chat = chat::push::subscribe(&bus, io.clone(), ended.clone()).await?;
     // Each gateway on an adapter of its own has its sockets alone.
     let mut tasks = updates.start(&io, &bus, Reach::Alone, &instance, &ended).await?;
     let ids = Arc::clone(&platform.ids);
@@ -153,6 +159,7 @@ pub async fn build(
     tasks.extend([
         load_revocations(loader, platform.stop.clone()),
         consume,
+        push_chat,
         guard_sockets(desk, ended.clone()),
         run_sockets(io.clone(), ended.clone()),
     ]);
@@ -169,14 +176,14 @@ fn realtime_hub(url: &str) -> Result<Arc<dyn RealtimeHub>, BootstrapError> {
 
 fn bind(
     settings: &Settings,
-    clients: &Clients,
-    access: Arc<Access>,
-    live: Arc<Live>,
+    desk: &Desk,
     io: SocketIo,
     health: Health,
 ) -> Result<(Server, SocketAddr), BootstrapError> {
-    let (access, live) = (web::Data::from(access), web::Data::from(live));
-    let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
+    let (access, live) = (web::Data::from(Arc::clone(&desk.access)), web::Data::from(Arc::clone(&desk.live)));
+    let chat = web::Data::from(Arc::clone(&desk.chat));
+    let clock: web::Data<dyn Clock> = web::Data::from(Arc::clone(&desk.clock));
+    let (clients, health) = (web::Data::new(desk.clients.clone()), web::Data::new(health));
     let io_data = web::Data::new(io.clone());
     let cookies = web::Data::new(SessionCookie { secure: !settings.address.ip().is_loopback() });
     let for_workers = settings.clone();
@@ -187,6 +194,8 @@ fn bind(
             .app_data(clients.clone())
             .app_data(access.clone())
             .app_data(live.clone())
+            .app_data(chat.clone())
+            .app_data(clock.clone())
             .app_data(cookies.clone())
             .app_data(health.clone())
             .app_data(io_data.clone())

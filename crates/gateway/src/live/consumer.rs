@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contracts::event_data::{InboxAppended, UserEvent, event_type};
+use contracts::event_data::{ChatMemberEvent, InboxAppended, UserEvent, event_type};
 use contracts::{Clock, Event};
 use messaging::{BusError, ConsumeError, Consumer, EventBus, EventHandler, Subscription};
 use observability::RequestContext;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::Entry;
 use super::hub::LiveMessage;
 use super::{RealtimeHub, Revocations, metrics};
+use crate::realtime::chat::membership;
 use crate::realtime::{Desk, guard};
 
 /// What the queue of every gateway begins with; its instance follows.
@@ -28,6 +29,7 @@ pub const BINDINGS: &[&str] = &[
     event_type::USER_UNBANNED,
     event_type::USER_ROLES_CHANGED,
     event_type::USER_SESSIONS_REVOKED,
+    event_type::CHAT_MEMBER_LEFT,
 ];
 
 /// Handles the events of [`QUEUE`]. Every effect may happen twice: a stream drops what it has shown, and a revocation
@@ -55,16 +57,18 @@ impl EventHandler for RealtimeConsumer {
             }
             // A lifted ban makes no old token good again: the user logs in anew.
             event_type::USER_UNBANNED => self.revocations.mark_banned(read::<UserEvent>(event)?.user_id, false),
+            event_type::CHAT_MEMBER_LEFT => membership::left(&self.desk, &read::<ChatMemberEvent>(event)?),
             _ => {}
         }
         Ok(())
     }
 
-    /// Streams read their inbox, and the list of revocations is read anew.
+    /// Streams read their inbox, the list of revocations is read anew, and it is asked who is still a member of what.
     async fn catch_up(&self) {
         tracing::warn!("live events may have been missed: reading what they were");
         self.reload.notify_one();
         self.hub.tell_all(&LiveMessage::Missed);
+        membership::may_have_left(&self.desk);
     }
 }
 

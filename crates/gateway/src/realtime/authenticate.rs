@@ -13,7 +13,7 @@ use socketio::handler::{Auth, State};
 use socketio::{ConnectError, Socket};
 
 use super::reply;
-use super::{Desk, Session};
+use super::{Desk, Session, session};
 use crate::extract::Caller;
 use crate::extract::authenticated::BANNED;
 use crate::extract::credentials::HEADERS;
@@ -57,6 +57,7 @@ async fn admit(
     }
     // Sessions are recovered for the same user alone.
     socket.set_user(caller.id().to_string());
+    socket.join(session::room_of(caller.id()));
     socket.insert_extension(Session::new(caller));
     Ok(())
 }

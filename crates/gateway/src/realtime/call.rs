@@ -60,6 +60,15 @@ impl<T> Call<T> {
         R: Serialize,
         F: Future<Output = Result<R, Refusal>>,
     {
+        self.answer_then(work, |_, _| ()).await;
+    }
+
+    /// As [`Self::answer`]; `then` sends what is to come after the answer.
+    pub async fn answer_then<R, F>(self, work: impl FnOnce(Asker, T) -> F, then: impl FnOnce(&Socket, R))
+    where
+        R: Serialize,
+        F: Future<Output = Result<R, Refusal>>,
+    {
         let Self { asker, event, arguments, ack } = self;
         let socket = asker.socket.clone();
         let context = RequestContext::background().in_service("gateway");
@@ -88,7 +97,11 @@ impl<T> Call<T> {
         }
         span.end_request();
         let sent = match answered {
-            Ok(answer) => ack.send(&answer),
+            Ok(answer) => {
+                let sent = ack.send(&answer);
+                then(&socket, answer);
+                sent
+            }
             Err(refusal) if ack.is_wanted() => ack.send(&Refused::from(&refusal)),
             Err(refusal) => {
                 let error = json!({ "event": event, "error": reply::describe(&refusal) });

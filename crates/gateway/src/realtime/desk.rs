@@ -6,6 +6,7 @@ use std::time::Duration;
 use contracts::Clock;
 
 use super::Sessions;
+use super::chat::Chat;
 use crate::clients::Clients;
 use crate::extract::Access;
 use crate::live::feed::Live;
@@ -21,6 +22,8 @@ pub struct Desk {
     pub sessions: Arc<Sessions>,
     /// The inboxes, as they grow.
     pub live: Arc<Live>,
+    /// What the chat knows here.
+    pub chat: Arc<Chat>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// The time that the answer to one event may take, with everything that is asked for it.

@@ -10,7 +10,7 @@ use socketio::{Builder, DisconnectReason, Limits, Namespace, Snapshot, Socket, S
 use tokio_util::sync::CancellationToken;
 
 use super::channels::LiveUpdates;
-use super::{Desk, Session, authenticate, inbox, metrics, refresh, rooms};
+use super::{Desk, Session, absence, authenticate, chat, inbox, metrics, recover, refresh, rooms};
 
 /// Where it is mounted.
 pub const PATH: &str = "/socket.io";
@@ -46,10 +46,11 @@ pub fn build(builder: Builder, desk: &Desk) -> SocketIo {
 fn everybody() -> Namespace {
     let namespace = Namespace::new("/")
         .middleware(authenticate::anybody)
+        .on_recover(recover::check)
         .on_connect(connected)
         .on_disconnect(disconnected)
         .on("auth:refresh", refresh::refresh);
-    LiveUpdates::mount(inbox::mount(rooms::mount(namespace)))
+    LiveUpdates::mount(inbox::mount(chat::mount(rooms::mount(namespace))))
 }
 
 /// `/admin`: for admins.
@@ -65,6 +66,9 @@ fn admins() -> Namespace {
 /// A client of `/`.
 async fn connected(socket: Socket, auth: Option<Auth<Value>>, State(desk): State<Desk>) {
     let Some(session) = known(&desk, &socket) else { return };
+    if socket.recovered() {
+        chat::membership::recovered(&desk, &socket, &session);
+    }
     let cursor = auth.and_then(|Auth(mut auth)| auth.get_mut("cursor").map(Value::take)).unwrap_or_default();
     inbox::follow(&desk, &socket, &session, &cursor).await;
 }
@@ -90,7 +94,12 @@ async fn disconnected(socket: Socket, reason: DisconnectReason, State(desk): Sta
     let Some(session) = Session::of(&socket) else { return };
     let user = session.caller().id();
     gone(&desk, &socket, &session, user);
-    rooms::left(socket, user, reason).await;
+    chat::typing::end_of_all(&desk.chat, &socket);
+    let (in_rooms, in_chats) = (rooms::is_in_any(&socket), !chat::rooms_of(&socket).is_empty());
+    if (in_rooms || in_chats) && absence::is_for_good(&socket, reason).await {
+        rooms::left(&socket, user);
+        chat::leave::left(&socket, user);
+    }
 }
 
 fn gone(desk: &Desk, socket: &Socket, session: &Session, user: UserId) {

@@ -10,6 +10,9 @@
 //! | [`inbox`] | the user's inbox, from where the client left it |
 //! | [`rooms`] | rooms that clients make by joining them |
 //! | [`channels`] | live updates: what an order, a product, the catalogue and the dashboard show |
+//! | [`chat`] | the rooms that notification keeps: members, messages, who is typing, how far was read |
+//! | [`recover`] | sessions that go on: what their clients may no longer hear is taken from them |
+//! | [`absence`] | whether a client that is gone comes back |
 //! | [`drain`] | a gateway that stops moves its clients elsewhere, at a pace |
 //! | [`announcements`] | what everyone is told |
 //!
@@ -19,16 +22,19 @@
 //! - A client whose token is revoked is gone within a second of its revocation, on every gateway; one whose token has
 //!   expired, with the next look at it ([`guard::RECHECK`]).
 
+pub mod absence;
 pub mod announcements;
 pub mod authenticate;
 pub mod call;
 pub mod channels;
+pub mod chat;
 pub mod desk;
 pub mod drain;
 pub mod endpoint;
 pub mod guard;
 pub mod inbox;
 mod metrics;
+pub mod recover;
 pub mod refresh;
 pub mod reply;
 pub mod rooms;

@@ -1,13 +1,11 @@
 //! Rooms that clients make by joining them. They are named `room:<name>` on the server, so that no name reaches a room of
 //! another kind; who is in one may speak in it.
 
-use std::time::Duration;
-
 use contracts::ids::UserId;
 use contracts::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use socketio::{DisconnectReason, Namespace, Socket};
+use socketio::{Namespace, Socket};
 
 use super::call::{Asker, Call};
 
@@ -17,9 +15,6 @@ pub const PREFIX: &str = "room:";
 const NAME_LENGTH: std::ops::RangeInclusive<usize> = 1..=64;
 /// Characters of a message.
 const CONTENT_LENGTH: std::ops::RangeInclusive<usize> = 1..=4000;
-
-/// So long a client that lost its connection is not said to have left.
-const ABSENCE: Duration = Duration::from_secs(5);
 
 /// Adds the events of rooms.
 pub fn mount(namespace: Namespace) -> Namespace {
@@ -118,23 +113,20 @@ async fn say(asker: Asker, said: Said) -> Result<Value, Refusal> {
     Ok(message)
 }
 
-/// The client is gone: the rooms that it was in hear of it, unless it lost its connection and is back soon.
-pub async fn left(socket: Socket, user: UserId, reason: DisconnectReason) {
-    let rooms: Vec<_> = socket.rooms().iter().filter_map(|room| room.strip_prefix(PREFIX).map(str::to_owned)).collect();
-    if rooms.is_empty() || (reason.is_recoverable() && comes_back(&socket).await) {
-        return;
-    }
-    for name in rooms.into_iter().map(RoomName) {
-        tell(&socket, &name, "user_left", &json!({ "user_id": user, "room_id": name }));
+/// The client is gone for good: the rooms that it was in hear of it.
+pub fn left(socket: &Socket, user: UserId) {
+    for name in rooms_of(socket) {
+        tell(socket, &name, "user_left", &json!({ "user_id": user, "room_id": name }));
     }
 }
 
-/// Whether a client that lost its connection has its socket back after a while, here or at another gateway.
-async fn comes_back(socket: &Socket) -> bool {
-    tokio::time::sleep(ABSENCE).await;
-    let same = socket.everyone().to(socket.id().as_str()).fetch_sockets().await;
-    // Who can't be asked is not said to have left.
-    same.map_or(true, |sockets| !sockets.is_empty())
+/// Whether a socket is in any of these rooms.
+pub fn is_in_any(socket: &Socket) -> bool {
+    !rooms_of(socket).is_empty()
+}
+
+fn rooms_of(socket: &Socket) -> Vec<RoomName> {
+    socket.rooms().iter().filter_map(|room| room.strip_prefix(PREFIX).map(|name| RoomName(name.to_owned()))).collect()
 }
 
 fn is_in(socket: &Socket, name: &RoomName) -> bool {

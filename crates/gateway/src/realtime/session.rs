@@ -10,6 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::extract::Caller;
 
+/// The server's room that every socket of a user is in. No client can name it.
+pub fn room_of(user: UserId) -> String {
+    format!("user:{user}")
+}
+
 /// What is known of a connected client; the socket's extension, so that it never holds the socket.
 pub struct Session {
     caller: RwLock<Caller>,

@@ -1,11 +1,14 @@
 //! What is said in the rooms of the chat, and how far it was read.
 
 use actix_web::{HttpResponse, web};
+use contracts::Clock;
 use contracts::grpc::notification::{ListMessagesRequest, ListUnreadCountsRequest, PostMessageRequest};
+use socketio::SocketIo;
 
 use crate::clients::{Clients, call};
 use crate::extract::{Authenticated, ChatRoomPath, JsonBody, QueryParams};
 use crate::problem::{Problem, ProblemDocument};
+use crate::realtime::chat::{self, Chat};
 use crate::shapes::chat::{
     ChatMessage, HistoryPage, HistoryQuery, MarkRoomRead, PageQuery, PostMessage, ReadPosition, RoomUnread, posted,
 };
@@ -44,11 +47,15 @@ pub async fn list(
         (status = 200, description = "The message that was stored before by this `client_id`", body = ChatMessage),
         (status = 403, description = "NOT_A_MEMBER", body = ProblemDocument),
         (status = 404, description = "CHAT_ROOM_NOT_FOUND", body = ProblemDocument),
+        (status = 429, description = "RATE_LIMITED: 10 messages in 10 s", body = ProblemDocument),
     ))]
 pub async fn post(
     clients: web::Data<Clients>,
+    chat: web::Data<Chat>,
+    clock: web::Data<dyn Clock>,
     Authenticated(caller, (ChatRoomPath(id), JsonBody(body))): Authenticated<(ChatRoomPath, JsonBody<PostMessage>)>,
 ) -> Result<HttpResponse, Problem> {
+    chat.limits.messages.take(caller.id(), clock.now())?;
     let request = caller.request(PostMessageRequest {
         room_id: id.to_string(),
         content: body.content,
@@ -69,10 +76,14 @@ pub async fn post(
     ))]
 pub async fn read(
     clients: web::Data<Clients>,
+    io: web::Data<SocketIo>,
     Authenticated(caller, (ChatRoomPath(id), JsonBody(body))): Authenticated<(ChatRoomPath, JsonBody<MarkRoomRead>)>,
 ) -> Result<HttpResponse, Problem> {
     let request = caller.request(body.into_request(id)?)?;
     let position = call("chat.MarkRoomRead", clients.chat().mark_room_read(request)).await?;
+    if let Ok(everyone) = io.of("/") {
+        chat::read::tell_room(&everyone, id, caller.id(), &position);
+    }
     Ok(HttpResponse::Ok().json(ReadPosition::from(position)))
 }
 

@@ -8,6 +8,7 @@ mod browsers;
 mod channel_stores;
 mod channels;
 mod chat;
+mod chat_sockets;
 mod cookies;
 mod documents;
 mod feed;

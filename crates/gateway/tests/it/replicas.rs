@@ -9,7 +9,7 @@ use contracts::event_data::event_type;
 use contracts::grpc::users::Revocation;
 use contracts::{Clock as _, Reason, Refusal};
 use messaging::bus::Deliveries;
-use messaging::{BusError, Delivery, EventBus, Subscription, Verdict};
+use messaging::{Audience, BusError, Delivery, EventBus, Subscription, Verdict};
 use reqwest::StatusCode;
 use tokio::sync::Notify;
 
@@ -140,4 +140,18 @@ async fn what_passed_a_gateway_by_is_made_up_for_streams_and_revocations_alike()
     assert_eq!(answer.status(), StatusCode::OK);
     world.script.relent("ListRevocations");
     assert!(listener.next().await.is_none(), "the revocation that was missed ends the stream");
+}
+
+#[tokio::test]
+async fn the_end_of_a_membership_that_passed_a_gateway_by_is_made_up_for() {
+    let gap = Gap::open();
+    let world = World::on(|bus| Arc::new(GappyBus(bus, gap.clone(), "gateway.realtime"))).await;
+    let room = world.rooms.open(true, &[]);
+    let mut client = world.in_room(user_id(), &room).await;
+    world.rooms.forget(&room, user_id());
+    let asked = world.script.calls("ListMembers").len();
+    gap.close();
+    assert_eq!(client.hear("user:left").await["room_id"], room.as_str());
+    assert_eq!(world.script.calls("ListMembers").len(), asked + 1);
+    assert_eq!(client.ask("typing:start", &room.into()).await["error"]["code"], "NOT_A_MEMBER");
 }

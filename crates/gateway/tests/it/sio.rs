@@ -76,6 +76,12 @@ impl Client {
         self.send(packet).await;
     }
 
+    /// Says goodbye to the namespace.
+    pub(crate) async fn say_goodbye(mut self) {
+        let packet = format!("41{}", self.namespace);
+        self.send(packet).await;
+    }
+
     /// Sends an event, and gives the first argument of its acknowledgement.
     pub(crate) async fn ask(&mut self, event: &str, argument: &Value) -> Value {
         let id = self.next_ack;

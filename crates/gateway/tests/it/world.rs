@@ -39,6 +39,7 @@ use tonic::service::Routes;
 
 use crate::stubs::Script;
 use crate::stubs::chat::Chat;
+use crate::stubs::chat_rooms::Rooms;
 use crate::stubs::inventory::Inventory;
 use crate::stubs::notification::Notifications;
 use crate::stubs::orders::Orders;
@@ -56,6 +57,7 @@ pub(crate) struct World {
     pub(crate) orders: Orders,
     pub(crate) inventory: Inventory,
     pub(crate) inbox: Notifications,
+    pub(crate) rooms: Rooms,
     pub(crate) clock: ManualClock,
     pub(crate) stop: CancellationToken,
     pub(crate) bus: Arc<SqliteBus>,
@@ -156,7 +158,8 @@ impl World {
         let inventory = Inventory { script: script.clone(), available: Arc::new(7.into()) };
         let inbox = Notifications::new(script.clone());
         let payments = Payments { script: script.clone() };
-        let chat = ChatServiceServer::new(Chat { script: script.clone() });
+        let rooms = Rooms::new(bus.clone(), clock.clone());
+        let chat = ChatServiceServer::new(Chat { script: script.clone(), rooms: rooms.clone() });
 
         let health = Health::default();
         let host = Host::new(stop.clone(), health.clone());
@@ -194,6 +197,7 @@ impl World {
             orders,
             inventory,
             inbox,
+            rooms,
             clock,
             stop,
             bus,

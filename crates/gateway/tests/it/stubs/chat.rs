@@ -1,10 +1,13 @@
-//! Stand-in for the chat of notification.
+//! Stand-in for the chat of notification: fixed answers, except for the rooms that remember.
+
+use std::fmt::Debug;
 
 use contracts::grpc::notification::chat_service_server::ChatService;
 use contracts::grpc::notification::*;
 use tonic::{Request, Response, Status};
 
 use super::Script;
+use super::chat_rooms::Rooms;
 use super::orders::ID as ORDER;
 use super::users::ID as USER;
 
@@ -14,6 +17,7 @@ pub(crate) const MESSAGE: &str = "0190a1b2-0000-7000-8000-0000000000ee";
 #[derive(Clone)]
 pub(crate) struct Chat {
     pub(crate) script: Script,
+    pub(crate) rooms: Rooms,
 }
 
 fn room(name: &str, visibility: &str, order_id: Option<&str>) -> ChatRoom {
@@ -47,6 +51,20 @@ fn message(seq: u64, content: &str, client_id: Option<String>) -> ChatMessage {
     }
 }
 
+impl Chat {
+    /// The user who calls, if this is about a room that remembers.
+    async fn enter<T: Debug>(
+        &self,
+        method: &'static str,
+        request: &Request<T>,
+        room_id: impl Fn(&T) -> &str,
+    ) -> Result<Option<String>, Status> {
+        let caller = self.script.enter(method, request).await?;
+        let user = || caller.user().map(|user| user.user_id.to_string());
+        self.rooms.knows(room_id(request.get_ref())).then(user).transpose().map_err(Status::from)
+    }
+}
+
 #[tonic::async_trait]
 impl ChatService for Chat {
     async fn create_room(&self, request: Request<CreateRoomRequest>) -> Result<Response<ChatRoom>, Status> {
@@ -64,15 +82,21 @@ impl ChatService for Chat {
         Ok(Response::new(ListRoomsResponse { items, next_cursor: "next".to_owned() }))
     }
     async fn get_room(&self, request: Request<GetRoomRequest>) -> Result<Response<ChatRoom>, Status> {
-        self.script.enter("GetRoom", &request).await?;
+        if let Some(user) = self.enter("GetRoom", &request, |asked| &asked.room_id).await? {
+            return Ok(Response::new(self.rooms.get(&request.get_ref().room_id, &user)?));
+        }
         Ok(Response::new(room("Tea talk", "public", None)))
     }
     async fn join_room(&self, request: Request<JoinRoomRequest>) -> Result<Response<ChatMember>, Status> {
-        self.script.enter("JoinRoom", &request).await?;
+        if let Some(user) = self.enter("JoinRoom", &request, |asked| &asked.room_id).await? {
+            return Ok(Response::new(self.rooms.join(&request.get_ref().room_id, &user).await?));
+        }
         Ok(Response::new(member(USER)))
     }
     async fn leave_room(&self, request: Request<LeaveRoomRequest>) -> Result<Response<LeaveRoomResponse>, Status> {
-        self.script.enter("LeaveRoom", &request).await?;
+        if let Some(user) = self.enter("LeaveRoom", &request, |asked| &asked.room_id).await? {
+            self.rooms.leave(&request.get_ref().room_id, &user).await;
+        }
         Ok(Response::new(LeaveRoomResponse {}))
     }
     async fn add_member(&self, request: Request<AddMemberRequest>) -> Result<Response<ChatMember>, Status> {
@@ -83,14 +107,18 @@ impl ChatService for Chat {
         &self,
         request: Request<ListMembersRequest>,
     ) -> Result<Response<ListMembersResponse>, Status> {
-        self.script.enter("ListMembers", &request).await?;
+        if let Some(user) = self.enter("ListMembers", &request, |asked| &asked.room_id).await? {
+            return Ok(Response::new(self.rooms.members(&request.get_ref().room_id, &user)?));
+        }
         Ok(Response::new(ListMembersResponse { items: vec![member(USER)], next_cursor: String::new() }))
     }
     async fn post_message(
         &self,
         request: Request<PostMessageRequest>,
     ) -> Result<Response<PostMessageResponse>, Status> {
-        self.script.enter("PostMessage", &request).await?;
+        if let Some(user) = self.enter("PostMessage", &request, |asked| &asked.room_id).await? {
+            return Ok(Response::new(self.rooms.post(request.into_inner(), &user).await?));
+        }
         let PostMessageRequest { content, client_id, .. } = request.into_inner();
         let repeated_send = client_id.as_deref() == Some("again");
         Ok(Response::new(PostMessageResponse { message: Some(message(4, &content, client_id)), repeated_send }))
@@ -99,13 +127,17 @@ impl ChatService for Chat {
         &self,
         request: Request<ListMessagesRequest>,
     ) -> Result<Response<ListMessagesResponse>, Status> {
-        self.script.enter("ListMessages", &request).await?;
+        if let Some(user) = self.enter("ListMessages", &request, |asked| &asked.room_id).await? {
+            return Ok(Response::new(self.rooms.list(request.get_ref(), &user)?));
+        }
         let items = vec![message(4, "Hello.", None), message(5, "Hello?", Some("m-5".to_owned()))];
         let has_more = request.get_ref().limit != 100;
         Ok(Response::new(ListMessagesResponse { items, has_more, last_seq: 9 }))
     }
     async fn mark_room_read(&self, request: Request<MarkRoomReadRequest>) -> Result<Response<ReadPosition>, Status> {
-        self.script.enter("MarkRoomRead", &request).await?;
+        if let Some(user) = self.enter("MarkRoomRead", &request, |asked| &asked.room_id).await? {
+            return Ok(Response::new(self.rooms.mark_read(request.into_inner(), &user)?));
+        }
         let (room_id, read_message_id) = (ROOM.to_owned(), Some(MESSAGE.to_owned()));
         Ok(Response::new(ReadPosition { room_id, read_seq: 4, read_message_id, unread: 5, moved: true }))
     }
@@ -113,7 +145,11 @@ impl ChatService for Chat {
         &self,
         request: Request<ListUnreadCountsRequest>,
     ) -> Result<Response<ListUnreadCountsResponse>, Status> {
-        self.script.enter("ListUnreadCounts", &request).await?;
+        let caller = self.script.enter("ListUnreadCounts", &request).await?;
+        let remembered = self.rooms.unread_counts(&caller.user()?.user_id.to_string());
+        if !remembered.is_empty() {
+            return Ok(Response::new(ListUnreadCountsResponse { items: remembered, next_cursor: String::new() }));
+        }
         let items = vec![UnreadCount { room_id: ROOM.to_owned(), count: 5, read_seq: 4, last_seq: 9 }];
         Ok(Response::new(ListUnreadCountsResponse { items, next_cursor: String::new() }))
     }

@@ -2,6 +2,7 @@
 //! who called them with what.
 
 pub(crate) mod chat;
+pub(crate) mod chat_rooms;
 pub(crate) mod inventory;
 pub(crate) mod notification;
 pub(crate) mod orders;
