@@ -24,6 +24,7 @@ pub mod live;
 pub mod middleware;
 pub mod openapi;
 pub mod problem;
+pub mod realtime;
 pub mod routes;
 pub mod settings;
 pub mod shapes;

@@ -12,6 +12,11 @@ use service_kit::settings::Source;
 /// The longest that a service works on a call, whatever its caller allows; a longer request timeout would promise more.
 const MAX_REQUEST_TIMEOUT_MS: u64 = 30_000;
 
+/// The shortest stream that makes sense: a burst of broadcasts must not push out what was not read.
+const MIN_STREAM_LENGTH: usize = 1_000;
+/// The longest: some gigabytes.
+const MAX_STREAM_LENGTH: usize = 10_000_000;
+
 /// Settings of the gateway.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -23,8 +28,10 @@ pub struct Settings {
     pub workers: Option<NonZeroUsize>,
     /// The time a request has, with everything that is asked for it.
     pub request_timeout: Duration,
-    /// The realtime hub: `memory://`.
+    /// What connects the gateways: `memory://` for one alone, `redis://…` for several.
     pub realtime_url: String,
+    /// About how many events the stream in Redis keeps for gateways and clients that have yet to read them.
+    pub realtime_stream_length: usize,
     /// What the access log writes for each request.
     pub access_log: Format,
     /// The paths that it leaves out.
@@ -47,7 +54,23 @@ impl Settings {
         if !(1..=MAX_REQUEST_TIMEOUT_MS).contains(&timeout_ms) {
             source.problem(timeout_key, &format!("'{timeout_ms}' is not valid: use 1 to {MAX_REQUEST_TIMEOUT_MS}"));
         }
-        let realtime_url = source.or("SOUK_REALTIME_URL", "memory://", "hub of live events: memory://");
+        let realtime_url = source.or(
+            "SOUK_REALTIME_URL",
+            "memory://",
+            "what connects several gateways: redis://[user:password@]host[:port][/database][?prefix=…]; memory:// for one alone",
+        );
+        let length_key = "SOUK_REALTIME_STREAM_LENGTH";
+        let realtime_stream_length = source.or(
+            length_key,
+            "100000",
+            "events that the stream in Redis keeps, about: those of two minutes, for clients that come back",
+        );
+        if !(MIN_STREAM_LENGTH..=MAX_STREAM_LENGTH).contains(&realtime_stream_length) {
+            source.problem(
+                length_key,
+                &format!("'{realtime_stream_length}' is not valid: use {MIN_STREAM_LENGTH} to {MAX_STREAM_LENGTH}"),
+            );
+        }
         let request_timeout = Duration::from_millis(timeout_ms);
         let pretty = are_logs_pretty(source);
         let access_log: Format = source.or(
@@ -64,6 +87,7 @@ impl Settings {
             workers,
             request_timeout,
             realtime_url,
+            realtime_stream_length,
             access_log: access_log.coloured(pretty && std::io::stderr().is_terminal()),
             access_log_skip,
         }
@@ -162,6 +186,8 @@ mod tests {
             ("SOUK_GATEWAY_REQUEST_TIMEOUT_MS", "0"),
             ("SOUK_GATEWAY_REQUEST_TIMEOUT_MS", "30001"),
             ("SOUK_GATEWAY_ADDR", "nowhere"),
+            ("SOUK_REALTIME_STREAM_LENGTH", "999"),
+            ("SOUK_REALTIME_STREAM_LENGTH", "10000001"),
         ] {
             let message = load(&[(key, value)]).unwrap_err();
             assert!(message.contains(key) && message.contains(value), "{message}");

@@ -9,7 +9,11 @@ mod chat;
 mod documents;
 mod hub_contract;
 mod live_events;
+mod presence;
+mod presence_contract;
 mod problems;
+#[cfg(feature = "redis")]
+mod redis;
 mod replicas;
 mod revocations;
 mod routes;

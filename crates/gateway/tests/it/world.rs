@@ -79,6 +79,7 @@ pub(crate) fn settings() -> Settings {
         workers: std::num::NonZeroUsize::new(1),
         request_timeout: Duration::from_secs(10),
         realtime_url: "memory://".to_owned(),
+        realtime_stream_length: 10_000,
         access_log: "json".parse().unwrap(),
         access_log_skip: "/health/*".parse().unwrap(),
     }

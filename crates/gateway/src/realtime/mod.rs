@@ -1,0 +1,5 @@
+//! Socket.IO.
+
+pub mod presence;
+#[cfg(feature = "redis")]
+pub mod url;
