@@ -10,16 +10,20 @@ use messaging::{BusError, EventBus};
 use observability::{Health, HealthCheck};
 use service_kit::platform::UnknownNeighbour;
 use service_kit::{BackgroundTask, Platform, host};
+use socketio::SocketIo;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clients::{Channels, Clients};
 use crate::extract::Access;
 use crate::live::consumer::{self, RealtimeConsumer};
+use crate::live::feed::Live;
 use crate::live::revocation_loader::RevocationLoader;
-use crate::live::stream::Live;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
+use crate::realtime::cluster::{Cluster, ClusterError};
+use crate::realtime::presence::{Presence, sockets};
+use crate::realtime::{Desk, endpoint, guard};
 use crate::routes;
 use crate::settings::Settings;
 
@@ -46,12 +50,9 @@ pub enum BootstrapError {
     /// A service that it needs can't be found.
     #[error(transparent)]
     UnknownNeighbour(#[from] UnknownNeighbour),
-    /// A hub that this build lacks.
-    #[error("SOUK_REALTIME_URL names {scheme}://, and this build has no driver for it; it has memory://")]
-    NoRealtimeDriver {
-        /// The scheme asked for.
-        scheme: String,
-    },
+    /// The gateways can't be connected.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The queue could not be declared.
     #[error("the queue of the gateway could not be declared")]
     Subscribe(#[from] BusError),
@@ -85,17 +86,31 @@ pub async fn build(
         payment: platform.channel(&identity, "payment")?,
         notification: platform.channel(&identity, "notification")?,
     });
-    let hub = realtime_hub(&settings.realtime_url)?;
+    let instance = platform.ids.new_uuid().to_string();
+    let (url, length) = (&settings.realtime_url, settings.realtime_stream_length);
+    let cluster = Cluster::connect(url, length, &instance, settings.presence, Arc::clone(&platform.clock))?;
+    let presence = Presence::new(&instance, Arc::clone(&cluster.presence), settings.presence);
+    let hub: Arc<dyn RealtimeHub> = Arc::new(MemoryHub::default());
     let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
     let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations)));
-    let live = Live {
+    let live = Arc::new(Live {
         hub: Arc::clone(&hub),
         clients: clients.clone(),
         access: Arc::clone(&access),
         clock: Arc::clone(&platform.clock),
         stop: platform.stop.clone(),
+    });
+    let desk = Desk {
+        clients: clients.clone(),
+        access: Arc::clone(&access),
+        sessions: Arc::default(),
+        live: Arc::clone(&live),
+        presence: presence.clone(),
+        clock: Arc::clone(&platform.clock),
+        answer_within: settings.request_timeout,
     };
-    let (server, address) = bind(settings, &clients, access, live, health)?;
+    let io = endpoint::build(cluster.adapt(SocketIo::builder()), &desk);
+    let (server, address) = bind(settings, &clients, access, live, io.clone(), health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let reload = Arc::new(Notify::new());
     let realtime = Arc::new(RealtimeConsumer {
@@ -103,35 +118,39 @@ pub async fn build(
         revocations: Arc::clone(&revocations),
         reload: Arc::clone(&reload),
         clock: Arc::clone(&platform.clock),
+        desk: desk.clone(),
+        io: io.clone(),
     });
-    let instance = platform.ids.new_uuid().to_string();
     let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
     let ids = Arc::clone(&platform.ids);
-    let loader = RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, ids };
-    Ok(Gateway {
-        address,
-        server,
-        tasks: vec![load_revocations(loader, platform.stop.clone()), consume],
-        checks: checks(bus, revocations),
-    })
-}
-
-fn realtime_hub(url: &str) -> Result<Arc<dyn RealtimeHub>, BootstrapError> {
-    match url.split_once("://").map_or(url, |(scheme, _)| scheme) {
-        "memory" => Ok(Arc::new(MemoryHub::default())),
-        scheme => Err(BootstrapError::NoRealtimeDriver { scheme: scheme.to_owned() }),
-    }
+    let loader =
+        RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, desk: desk.clone(), ids };
+    // Presence ends after the sockets: it still tells that they went.
+    let sockets_ended = CancellationToken::new();
+    let mut tasks = vec![
+        load_revocations(loader, platform.stop.clone()),
+        consume,
+        guard_sockets(desk, platform.stop.clone()),
+        presence.run(sockets::announcer(&io), sockets_ended.clone()),
+        run_sockets(io, platform.stop.clone(), sockets_ended),
+    ];
+    tasks.extend(cluster.watch(&platform.stop));
+    let mut checks = checks(bus, revocations);
+    checks.push(cluster.check());
+    Ok(Gateway { address, server, tasks, checks })
 }
 
 fn bind(
     settings: &Settings,
     clients: &Clients,
     access: Arc<Access>,
-    live: Live,
+    live: Arc<Live>,
+    io: SocketIo,
     health: Health,
 ) -> Result<(Server, SocketAddr), BootstrapError> {
-    let (access, live) = (web::Data::from(access), web::Data::new(live));
+    let (access, live) = (web::Data::from(access), web::Data::from(live));
     let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
+    let io_data = web::Data::new(io.clone());
     let for_workers = settings.clone();
     let server = HttpServer::new(move || {
         // Made once by each worker, on the runtime that is its own.
@@ -141,6 +160,8 @@ fn bind(
             .app_data(access.clone())
             .app_data(live.clone())
             .app_data(health.clone())
+            .app_data(io_data.clone())
+            .configure(|config| io.configure(config))
             .configure(routes::configure)
     });
     let server = match settings.workers {
@@ -153,6 +174,10 @@ fn bind(
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(host::GRACE.as_secs())
         .disable_signals()
+        // A client that goes away while it polls or listens is noticed at once.
+        .h1_allow_half_closed(false)
+        // One that takes no data does not keep its connection for ever.
+        .on_connect(socketio::on_connect)
         .bind(address)
         .map_err(|source| BootstrapError::Bind { address, source })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
@@ -161,6 +186,20 @@ fn bind(
 
 fn load_revocations(loader: RevocationLoader, stop: CancellationToken) -> BackgroundTask {
     BackgroundTask::new("gateway revocation list", move || loader.clone().run(stop.clone()))
+}
+
+fn guard_sockets(desk: Desk, stop: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway socket guard", move || guard::run(desk.clone(), stop.clone()))
+}
+
+fn run_sockets(io: SocketIo, stop: CancellationToken, ended: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway sockets", move || {
+        let (running, ended) = (endpoint::run(io.clone(), stop.clone()), ended.clone());
+        async move {
+            running.await;
+            ended.cancel();
+        }
+    })
 }
 
 fn checks(bus: Arc<dyn EventBus>, revocations: Arc<Revocations>) -> Vec<HealthCheck> {

@@ -9,6 +9,7 @@
 //! | [`problem`] | the one place where a refusal becomes a response (RFC 9457) |
 //! | [`clients`] | calls to the services, within the time that the request has left |
 //! | [`live`] | inbox entries from the bus to the open streams of their users; revoked tokens |
+//! | [`realtime`] | the Socket.IO endpoint: who is connected, what they may send, what they are told |
 //! | [`openapi`] | the description of all this, generated from the code |
 //! | [`bootstrap`] | the composition root; [`settings`] what it may be told |
 //!

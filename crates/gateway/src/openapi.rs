@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::{self, FieldProblem, ProblemDocument};
 use crate::routes::{
-    auth, catalogue, catalogue_admin, chat, chat_messages, docs, events, health, notifications, order_staff, orders,
-    payments, preferences, problems, user_admin, users,
+    announcements, auth, catalogue, catalogue_admin, chat, chat_messages, docs, events, health, notifications,
+    order_staff, orders, payments, preferences, problems, user_admin, users,
 };
 
 /// The document.
@@ -41,7 +41,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         preferences::get, preferences::update,
         chat::list, chat::create, chat::open_support, chat::get, chat::members, chat::add_member, chat::leave,
         chat_messages::list, chat_messages::post, chat_messages::read, chat_messages::unread_counts,
-        events::stream,
+        announcements::create, events::stream,
     ),
     components(schemas(ProblemDocument, FieldProblem)),
     tags(

@@ -9,6 +9,8 @@ use std::time::Duration;
 use observability::access_log::{Format, Skip};
 use service_kit::settings::Source;
 
+use crate::realtime::presence::Timing;
+
 /// The longest that a service works on a call, whatever its caller allows; a longer request timeout would promise more.
 const MAX_REQUEST_TIMEOUT_MS: u64 = 30_000;
 
@@ -32,6 +34,8 @@ pub struct Settings {
     pub realtime_url: String,
     /// About how many events the stream in Redis keeps for gateways and clients that have yet to read them.
     pub realtime_stream_length: usize,
+    /// How long presence takes to notice what; no setting of the environment.
+    pub presence: Timing,
     /// What the access log writes for each request.
     pub access_log: Format,
     /// The paths that it leaves out.
@@ -88,6 +92,7 @@ impl Settings {
             request_timeout,
             realtime_url,
             realtime_stream_length,
+            presence: Timing::DEFAULT,
             access_log: access_log.coloured(pretty && std::io::stderr().is_terminal()),
             access_log_skip,
         }

@@ -1,6 +1,8 @@
 //! Runs services: their calls, their background tasks, their end.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -22,12 +24,14 @@ pub struct Host {
     stop: CancellationToken,
     tracker: TaskTracker,
     health: Health,
+    /// What servers may take to move their clients elsewhere, in milliseconds: before the grace period begins.
+    drain_ms: Arc<AtomicU64>,
 }
 
 impl Host {
     /// A host that stops with this token.
     pub fn new(stop: CancellationToken, health: Health) -> Self {
-        Self { stop, tracker: TaskTracker::new(), health }
+        Self { stop, tracker: TaskTracker::new(), health, drain_ms: Arc::default() }
     }
 
     /// The token that stops it.
@@ -57,9 +61,25 @@ impl Host {
 
     /// Runs an HTTP server until the process stops; requests in work are finished.
     pub fn run_http(&self, name: &'static str, server: actix_web::dev::Server) {
+        self.run_http_until_drained(name, server, std::future::ready(()), Duration::ZERO);
+    }
+
+    /// Runs an HTTP server until the process stops and `drain` is done, `longest` after that at most; meanwhile it serves on, so
+    /// that its clients can be moved elsewhere. Then requests in work are finished.
+    pub fn run_http_until_drained(
+        &self,
+        name: &'static str,
+        server: actix_web::dev::Server,
+        drain: impl Future<Output = ()> + Send + 'static,
+        longest: Duration,
+    ) {
+        self.drain_ms.fetch_max(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let (stop, handle) = (self.stop.clone(), server.handle());
         self.tracker.spawn(async move {
             stop.cancelled().await;
+            if tokio::time::timeout(longest, drain).await.is_err() {
+                tracing::warn!(server = name, "clients were left when the time to move them was over");
+            }
             handle.stop(true).await;
         });
         let stop = self.stop.clone();
@@ -82,9 +102,10 @@ impl Host {
         }));
     }
 
-    /// Waits for what is in work, [`GRACE`] at most; call it after the stop token was cancelled.
+    /// Waits for what is in work, [`GRACE`] at most beyond the time that servers have to move their clients; call it after
+    /// the stop token was cancelled.
     pub async fn finish(&self) {
-        self.finish_within(GRACE).await;
+        self.finish_within(GRACE + Duration::from_millis(self.drain_ms.load(Ordering::Relaxed))).await;
     }
 
     /// Waits for what is in work, this long at most; call it after the stop token was cancelled.

@@ -15,6 +15,9 @@ use service_kit::grpc::deadline;
 use crate::live::Revocations;
 use crate::problem::Problem;
 
+/// The metadata of a refused token whose user is banned.
+pub const BANNED: &str = "banned";
+
 /// Decides whether an access token is good: signed by users, not expired, not revoked.
 pub struct Access {
     verifier: Arc<UserTokenVerifier>,
@@ -40,9 +43,15 @@ impl Access {
             return Err(Refusal::new(Reason::Unavailable, "the revoked tokens are not known yet"));
         }
         if self.is_revoked(&user) {
-            return Err(Refusal::new(Reason::InvalidToken, "the access token was revoked"));
+            return Err(self.refusal_of_revoked(&user));
         }
         Ok(Caller { user, token: token.into() })
+    }
+
+    /// Why a revoked token is refused. It says of a ban only that it is one, and only to who has a token of the banned user.
+    fn refusal_of_revoked(&self, user: &UserCaller) -> Refusal {
+        let refusal = Refusal::new(Reason::InvalidToken, "the access token was revoked");
+        if self.revocations.is_banned(user.user_id) { refusal.with(BANNED, true) } else { refusal }
     }
 
     /// Whether the token of a user verified before has been revoked since.

@@ -6,16 +6,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contracts::event_data::{InboxAppended, UserEvent, event_type};
+use contracts::event_data::{ChatMemberEvent, InboxAppended, UserEvent, event_type};
 use contracts::{Clock, Event};
 use messaging::{BusError, ConsumeError, Consumer, EventBus, EventHandler, Subscription};
 use observability::RequestContext;
 use service_kit::BackgroundTask;
+use socketio::SocketIo;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::entry::Entry;
 use super::hub::LiveMessage;
-use super::{RealtimeHub, Revocations, frame, metrics};
+use super::{RealtimeHub, Revocations, metrics};
+use crate::realtime::presence::sockets;
+use crate::realtime::{Desk, guard};
 
 /// What the queue of every gateway begins with; its instance follows.
 pub const QUEUE: &str = "gateway.realtime";
@@ -26,6 +30,8 @@ pub const BINDINGS: &[&str] = &[
     event_type::USER_UNBANNED,
     event_type::USER_ROLES_CHANGED,
     event_type::USER_SESSIONS_REVOKED,
+    event_type::CHAT_MEMBER_JOINED,
+    event_type::CHAT_MEMBER_LEFT,
 ];
 
 /// Handles the events of [`QUEUE`]. Every effect may happen twice: a stream drops what it has shown, and a revocation
@@ -39,6 +45,10 @@ pub struct RealtimeConsumer {
     pub reload: Arc<Notify>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Who is connected over Socket.IO.
+    pub desk: Desk,
+    /// Their sockets.
+    pub io: SocketIo,
 }
 
 #[async_trait]
@@ -50,6 +60,9 @@ impl EventHandler for RealtimeConsumer {
                 self.revoke(event, &read(event)?);
             }
             // A lifted ban makes no old token good again: the user logs in anew.
+            event_type::USER_UNBANNED => self.revocations.mark_banned(read::<UserEvent>(event)?.user_id, false),
+            event_type::CHAT_MEMBER_JOINED => self.membership(&read(event)?, true),
+            event_type::CHAT_MEMBER_LEFT => self.membership(&read(event)?, false),
             _ => {}
         }
         Ok(())
@@ -66,17 +79,24 @@ impl EventHandler for RealtimeConsumer {
 impl RealtimeConsumer {
     fn push(&self, event: &Event, entry: &InboxAppended) {
         if self.hub.is_heard(entry.user_id) {
-            let frame = frame::entry(&entry.event, entry.seq, entry.data.get());
-            let cause = RequestContext::current();
-            self.hub.publish(entry.user_id, LiveMessage::Entry { seq: entry.seq, frame, cause });
+            let shared = Entry::new(entry.seq, &entry.event, entry.data.get(), RequestContext::current());
+            self.hub.publish(entry.user_id, LiveMessage::Entry(shared));
             metrics::observe_fanout(self.clock.now().since(event.time));
             tracing::info!(user.id = %entry.user_id, entry.seq, entry.event, "inbox entry pushed");
         }
     }
 
+    fn membership(&self, member: &ChatMemberEvent, is_member: bool) {
+        sockets::membership(&self.io, &self.desk.presence, member, is_member);
+    }
+
     fn revoke(&self, event: &Event, user: &UserEvent) {
+        if event.event_type == event_type::USER_BANNED {
+            self.revocations.mark_banned(user.user_id, true);
+        }
         self.revocations.revoke(user.user_id, user.session_id, user.revoked_before.unwrap_or(event.time));
         self.hub.publish(user.user_id, LiveMessage::AccessChanged);
+        guard::access_changed(&self.desk, user.user_id);
     }
 }
 

@@ -1,22 +1,17 @@
 //! The port: from what the bus says to whoever listens.
 
-use actix_web::web::Bytes;
+use std::sync::Arc;
+
 use contracts::ids::UserId;
-use observability::RequestContext;
 use tokio::sync::broadcast;
+
+use super::entry::Entry;
 
 /// What a listener hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LiveMessage {
-    /// A new inbox entry.
-    Entry {
-        /// Its position.
-        seq: u64,
-        /// Its frame, rendered once and shared by all listeners.
-        frame: Bytes,
-        /// The request that caused it, at the place of its trace that handed it on; where that is known.
-        cause: Option<RequestContext>,
-    },
+    /// A new inbox entry, shared by all listeners.
+    Entry(Arc<Entry>),
     /// Something about the user's access changed: ask again whether the token still counts.
     AccessChanged,
     /// Messages may have been missed on their way to the hub: read from the store what they were.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::hub::LiveMessage;
 use super::{RealtimeHub, Revocations};
 use crate::clients::{Clients, call};
+use crate::realtime::{Desk, guard};
 
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(2) };
 
@@ -28,6 +29,8 @@ pub struct RevocationLoader {
     pub hub: Arc<dyn RealtimeHub>,
     /// Asks for the list to be read again.
     pub reload: Arc<Notify>,
+    /// Who is connected over Socket.IO, and learns it too.
+    pub desk: Desk,
     /// For jitter.
     pub ids: Arc<dyn IdGenerator>,
 }
@@ -38,6 +41,7 @@ impl RevocationLoader {
         while !stop.is_cancelled() {
             load(&self.clients, &self.revocations, self.ids.as_ref(), &stop).await;
             self.hub.tell_all(&LiveMessage::AccessChanged);
+            guard::access_of_all_changed(&self.desk);
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.reload.notified() => {}

@@ -1,6 +1,6 @@
 //! Access tokens that no longer count although they have not expired.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub struct Revocations {
 struct List {
     users: HashMap<UserId, Timestamp>,
     sessions: HashMap<SessionId, Timestamp>,
+    /// Of those whom events told of since the start.
+    banned: HashSet<UserId>,
     swept_at: Timestamp,
 }
 
@@ -59,6 +61,21 @@ impl Revocations {
             list.users.retain(|_, not_before| *not_before >= oldest);
             list.sessions.retain(|_, not_before| *not_before >= oldest);
         }
+    }
+
+    /// Notes that a user was banned, or is no more. It only words refusals: the ban itself voids tokens.
+    pub fn mark_banned(&self, user: UserId, banned: bool) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        if banned {
+            list.banned.insert(user);
+        } else {
+            list.banned.remove(&user);
+        }
+    }
+
+    /// Whether the user is known to be banned.
+    pub fn is_banned(&self, user: UserId) -> bool {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).banned.contains(&user)
     }
 
     /// Whether the token that this user came with is void.

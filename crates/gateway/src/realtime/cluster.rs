@@ -69,10 +69,9 @@ impl Cluster {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClusterError> {
         match url.split_once("://").map_or(url, |(scheme, _)| scheme) {
-            "memory" => Ok(Self {
-                presence: Arc::new(MemoryPresence::new(gateway, timing, clock)),
-                sockets: Sockets::Local,
-            }),
+            "memory" => {
+                Ok(Self { presence: Arc::new(MemoryPresence::new(gateway, timing, clock)), sockets: Sockets::Local })
+            }
             #[cfg(feature = "redis")]
             "redis" => Self::on_redis(url, max_len, gateway, timing),
             scheme => Err(ClusterError::NoDriver { scheme: scheme.to_owned() }),
@@ -90,7 +89,8 @@ impl Cluster {
             .recovery(recovery())
             .build()
             .map_err(|error| ClusterError::Address(Box::new(error)))?;
-        let presence = RedisPresence::new(&url, gateway, timing).map_err(|error| ClusterError::Address(Box::new(error)))?;
+        let presence =
+            RedisPresence::new(&url, gateway, timing).map_err(|error| ClusterError::Address(Box::new(error)))?;
         Ok(Self { presence: Arc::new(presence), sockets: Sockets::Redis(streams) })
     }
 

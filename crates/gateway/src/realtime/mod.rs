@@ -1,5 +1,42 @@
-//! Socket.IO.
+//! The Socket.IO endpoint: what people see move, over `/socket.io/`.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`endpoint`] | puts the namespaces together: which events there are, and who answers them |
+//! | [`authenticate`] | who may connect, and as whom |
+//! | [`session`] | what is known of each connected client; the list of all of this gateway |
+//! | [`guard`] | ends connections whose token no longer counts |
+//! | [`call`] | one event of a client: read, answered within its time, refused in one shape ([`reply`]) |
+//! | [`inbox`] | the user's inbox, from where the client left it |
+//! | [`rooms`] | rooms that clients make by joining them |
+//! | [`announcements`] | what everyone is told |
+//! | [`presence`] | who is online, told to those who share a room |
+//! | [`cluster`] | what connects several gateways: memory for one alone, Redis for many |
+//!
+//! Invariants:
+//! - A room of the server is never named by a client: `join` reaches `room:<name>` alone; `chat:`, `live:` and `user:` rooms
+//!   are joined by the events that check who may (design: "rooms are never a way around authorisation").
+//! - A client whose token is revoked is gone within a second of its revocation, on every gateway; one whose token has
+//!   expired, with the next look at it ([`guard::RECHECK`]).
 
+pub mod announcements;
+pub mod authenticate;
+pub mod call;
+pub mod cluster;
+#[cfg(feature = "redis")]
+mod cluster_metrics;
+pub mod desk;
+pub mod endpoint;
+pub mod guard;
+pub mod inbox;
+mod metrics;
 pub mod presence;
+pub mod refresh;
+pub mod reply;
+pub mod rooms;
+pub mod session;
 #[cfg(feature = "redis")]
 pub mod url;
+
+pub use desk::Desk;
+pub use session::{Session, Sessions};

@@ -8,7 +8,9 @@ use utoipa::IntoParams;
 
 use crate::extract::authenticated::{access, bearer_token};
 use crate::extract::{Caller, QueryParams};
-use crate::live::stream::{Live, Start};
+use crate::live::feed::{Live, Start};
+use crate::live::metrics::Transport;
+use crate::live::stream::frames;
 use crate::problem::Problem;
 
 /// How to listen. Browsers can't set headers on an `EventSource`, so both may come in the query; a header goes first.
@@ -43,12 +45,12 @@ pub async fn stream(
         Some(value) => Start::parse(Some(value.to_str().unwrap_or("not text"))),
         None => Start::parse(query.cursor.as_deref()),
     };
-    let frames = live.into_inner().open(caller, start).await?;
+    let feed = live.into_inner().open(caller, start, Transport::Sse).await?;
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(frames))
+        .streaming(frames(feed)))
 }
 
 async fn caller(request: &HttpRequest, token_in_query: Option<&str>) -> Result<Caller, Refusal> {

@@ -1,5 +1,6 @@
 //! The table of routes. Every route there is stands in [`table`]; handlers are grouped by what they are about.
 
+pub mod announcements;
 pub mod auth;
 pub mod catalogue;
 pub mod catalogue_admin;
@@ -71,6 +72,7 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::at("/api/chat/rooms/{id}/leave").post(chat::leave),
         Endpoint::at("/api/chat/rooms/{id}/messages").get(chat_messages::list).post(chat_messages::post),
         Endpoint::at("/api/chat/rooms/{id}/read").post(chat_messages::read),
+        Endpoint::at("/api/admin/announcements").post(announcements::create),
         Endpoint::at(EVENTS_PATH).stream(events::stream),
     ]
 }

@@ -1,8 +1,8 @@
 //! What every realtime hub must do.
 
-use actix_web::web::Bytes;
 use contracts::ids::UserId;
 use futures::FutureExt as _;
+use gateway::live::entry::Entry;
 use gateway::live::hub::{Heard, LiveMessage};
 use gateway::live::memory_hub::CAPACITY;
 use gateway::live::{MemoryHub, RealtimeHub};
@@ -13,7 +13,7 @@ fn user(n: u128) -> UserId {
 }
 
 fn entry(seq: u64) -> LiveMessage {
-    LiveMessage::Entry { seq, frame: Bytes::from(seq.to_string()), cause: None }
+    LiveMessage::Entry(Entry::new(seq, "a", "{}", None))
 }
 
 async fn listeners_of_a_user_hear_everything_in_order_and_others_nothing(hub: &dyn RealtimeHub) {

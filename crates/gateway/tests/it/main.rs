@@ -11,12 +11,15 @@ mod hub_contract;
 mod live_events;
 mod presence;
 mod presence_contract;
+mod presence_sockets;
 mod problems;
 #[cfg(feature = "redis")]
 mod redis;
 mod replicas;
 mod revocations;
 mod routes;
+mod sio;
+mod sockets;
 mod start;
 mod stream_timing;
 mod stubs;

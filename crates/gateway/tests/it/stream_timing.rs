@@ -12,10 +12,12 @@ use contracts::{Clock as _, Refusal};
 use futures::{Stream, StreamExt as _};
 use gateway::clients::{Channels, Clients};
 use gateway::extract::Access;
+use gateway::live::entry::Entry;
+use gateway::live::feed::{Live, Start};
 use gateway::live::hub::LiveMessage;
 use gateway::live::memory_hub::CAPACITY;
-use gateway::live::stream::{Live, Start};
-use gateway::live::{MemoryHub, RealtimeHub as _, Revocations, frame};
+use gateway::live::metrics::Transport;
+use gateway::live::{MemoryHub, RealtimeHub as _, Revocations, stream};
 use observability::Health;
 use service_kit::Service;
 use service_kit::auth::{UserTokenSigner, generate_signing_key};
@@ -78,7 +80,8 @@ impl Bench {
 
     async fn open(&self) -> Frames {
         let caller = self.live.access.verify(&self.token).await.unwrap();
-        let mut frames: Frames = Box::pin(self.live.open(caller, Start::Now).await.unwrap());
+        let feed = self.live.open(caller, Start::Now, Transport::Sse).await.unwrap();
+        let mut frames: Frames = Box::pin(stream::frames(feed));
         assert!(next(&mut frames).await.contains("event: connected"));
         frames
     }
@@ -90,7 +93,7 @@ impl Bench {
 
 fn append(inbox: &Notifications, hub: &MemoryHub) {
     let seq = inbox.append(&user_id().to_string(), "a", "{}");
-    hub.publish(user_id(), LiveMessage::Entry { seq, frame: frame::entry("a", seq, "{}"), cause: None });
+    hub.publish(user_id(), LiveMessage::Entry(Entry::new(seq, "a", "{}", None)));
 }
 
 async fn next(frames: &mut Frames) -> String {

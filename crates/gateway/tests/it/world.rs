@@ -18,6 +18,7 @@ use contracts::ids::{SessionId, UserId, UuidV7Generator};
 use contracts::timestamp::{ManualClock, SystemClock};
 use contracts::{Clock, IdGenerator as _, Role};
 use gateway::Settings;
+use gateway::realtime::presence::Timing;
 use messaging::EventBus;
 use messaging::sqlite_bus::SqliteBus;
 use observability::Health;
@@ -71,6 +72,23 @@ impl Drop for World {
     }
 }
 
+/// A gateway that ends without a word.
+pub(crate) struct Doomed {
+    pub(crate) address: SocketAddr,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    server: actix_web::dev::ServerHandle,
+}
+
+impl Doomed {
+    /// Nobody is told anything: what it did beside its requests ends first.
+    pub(crate) async fn crash(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.server.stop(false).await;
+    }
+}
+
 /// Settings of a gateway on any free port, with time enough for slow machines.
 pub(crate) fn settings() -> Settings {
     Settings {
@@ -80,6 +98,7 @@ pub(crate) fn settings() -> Settings {
         request_timeout: Duration::from_secs(10),
         realtime_url: "memory://".to_owned(),
         realtime_stream_length: 10_000,
+        presence: Timing::DEFAULT,
         access_log: "json".parse().unwrap(),
         access_log_skip: "/health/*".parse().unwrap(),
     }
@@ -213,11 +232,26 @@ impl World {
         .await;
     }
 
+    /// Starts another gateway beside the first, which can be made to crash.
+    pub(crate) async fn doomed_gateway(&self, settings: Settings) -> Doomed {
+        let bus: Arc<dyn EventBus> = self.bus.clone();
+        let gateway = gateway::build(&settings, &self.platform, bus, Health::default()).await.unwrap();
+        let tasks = gateway.tasks.iter().map(|task| tokio::spawn((task.start)())).collect();
+        let server = gateway.server.handle();
+        tokio::spawn(gateway.server);
+        self.until_accepted(gateway.address).await;
+        Doomed { address: gateway.address, tasks, server }
+    }
+
     /// Starts another gateway beside the first, on the same bus and the same services; where it listens. It ends with them.
     pub(crate) async fn second_gateway(&self) -> SocketAddr {
+        self.second_gateway_with(settings()).await
+    }
+
+    pub(crate) async fn second_gateway_with(&self, settings: Settings) -> SocketAddr {
         let health = Health::default();
         let bus: Arc<dyn EventBus> = self.bus.clone();
-        let gateway = gateway::build(&settings(), &self.platform, bus, health.clone()).await.unwrap();
+        let gateway = gateway::build(&settings, &self.platform, bus, health.clone()).await.unwrap();
         let host = Host::new(self.stop.clone(), health);
         for task in gateway.tasks {
             host.run("gateway", task);
@@ -255,6 +289,11 @@ impl World {
 
     pub(crate) fn token_of(&self, user: UserId, session: SessionId) -> String {
         self.signer.sign(user, session, &[Role::Customer], self.clock.now())
+    }
+
+    /// A token of a user with these roles.
+    pub(crate) fn token_with(&self, user: UserId, roles: &[Role]) -> String {
+        self.signer.sign(user, SessionId::from_uuid(user.as_uuid()), roles, self.clock.now())
     }
 
     pub(crate) async fn publish(&self, event_type: &str, user: UserId, data: &impl Serialize) {

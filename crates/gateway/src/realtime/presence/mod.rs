@@ -10,6 +10,7 @@ mod metrics;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod registry;
+pub mod sockets;
 pub mod store;
 mod worker;
 
@@ -122,7 +123,7 @@ impl Presence {
     }
 
     /// The task that tells the store, and `announce` of who came and went. When it is to stop, it still tells the store
-    /// what waits: sockets that ended before are known to have ended.
+    /// what waits, and that all that are left are going: what another gateway does not take over is gone after the grace.
     pub fn run(&self, announce: Arc<dyn Announce>, stop: CancellationToken) -> BackgroundTask {
         let presence = self.clone();
         BackgroundTask::new("gateway presence", move || {

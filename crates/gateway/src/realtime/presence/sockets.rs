@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use contracts::event_data::ChatMemberEvent;
 use contracts::grpc::notification::ListRoomsRequest;
-use contracts::ids::{ChatRoomId, UserId};
+use contracts::ids::UserId;
 use contracts::{Reason, Refusal};
 use observability::RequestContext;
 use serde_json::json;
@@ -33,6 +33,10 @@ const CHAT: &str = "chat:";
 const MOST_CHATS: usize = 200;
 /// Chat rooms of one page.
 const PAGE: u32 = 100;
+/// Most pages that are read for them: a page may hold fewer than asked for.
+const MOST_PAGES: usize = 4;
+/// The time of an attempt to read them: others wait to hear of the user.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 /// Users of one question.
 const ASKED: std::ops::RangeInclusive<usize> = 1..=100;
 /// Waits between attempts to read the chat rooms of a user.
@@ -86,7 +90,10 @@ pub async fn connected(desk: &Desk, socket: &Socket, session: &Session) {
                 return;
             }
             Err(refusal) => {
-                tracing::warn!(reason = refusal.reason.as_str(), "the chat rooms of a client could not be read: trying again");
+                tracing::warn!(
+                    reason = refusal.reason.as_str(),
+                    "the chat rooms of a client could not be read: trying again"
+                );
             }
         }
         if failures == 0 {
@@ -120,18 +127,19 @@ fn arrive(desk: &Desk, socket: &Socket, device: &DeviceId, rooms: BTreeSet<Room>
 
 /// The chat rooms that a user is a member of.
 async fn chats(desk: &Desk, caller: &Caller) -> Result<Vec<Room>, Refusal> {
-    let reading = deadline::within(desk.answer_within, async {
+    let reading = deadline::within(desk.answer_within.min(READ_WITHIN), async {
         let (mut found, mut cursor) = (Vec::new(), String::new());
-        loop {
+        for _ in 0..MOST_PAGES {
             let request = caller.request(ListRoomsRequest { joined_only: true, limit: PAGE, cursor })?;
             let page = call("chat.ListRooms", desk.clients.chat().list_rooms(request)).await?;
             found.extend(page.items.iter().map(|room| chat(&room.id)));
-            if page.next_cursor.is_empty() || found.len() >= MOST_CHATS {
-                found.truncate(MOST_CHATS);
-                return Ok(found);
-            }
             cursor = page.next_cursor;
+            if cursor.is_empty() || found.len() >= MOST_CHATS {
+                break;
+            }
         }
+        found.truncate(MOST_CHATS);
+        Ok(found)
     });
     RequestContext::background().in_service("gateway").scope(reading).await
 }
@@ -154,7 +162,7 @@ pub fn in_room(desk: &Desk, socket: &Socket, room: &str, is_in: bool) {
 
 /// A user became a member of a chat room, or is no more. Every gateway hears of it, for its own sockets.
 pub fn membership(io: &SocketIo, presence: &Presence, event: &ChatMemberEvent, is_member: bool) {
-    let room = chat::<ChatRoomId>(event.room_id);
+    let room = chat(event.room_id);
     // In this order: a socket that is just coming has either heard of it or is in the room already.
     presence.set_membership(event.user_id, &room, is_member);
     let Ok(everyone) = io.of("/") else { return };

@@ -43,6 +43,11 @@ pub(super) async fn run(presence: Presence, announce: Arc<dyn Announce>, stop: C
         }
     }
     worker.flush().await;
+    if !worker.is_away {
+        let grace = worker.presence.0.timing.grace;
+        let left = worker.store.doubt(grace).await;
+        worker.noted(left);
+    }
 }
 
 impl Worker {

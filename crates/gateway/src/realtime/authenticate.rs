@@ -1,0 +1,116 @@
+//! Who may connect, and as whom. A client shows its access token in the CONNECT packet (`auth.token`), else in the query
+//! (`token`), else in a cookie that counts.
+//!
+//! Refusals reach the client as `connect_error`, with one of four messages and the reason of docs/errors.md in `data`.
+
+use std::sync::Arc;
+
+use contracts::{Reason, Refusal, Role};
+use observability::RequestContext;
+use serde_json::Value;
+use service_kit::grpc::deadline;
+use socketio::handler::{Auth, State};
+use socketio::{ConnectError, Socket};
+
+use super::reply;
+use super::{Desk, Session};
+use crate::extract::Caller;
+use crate::extract::authenticated::BANNED;
+
+/// No token was shown.
+pub const REQUIRED: &str = "Authentication required";
+/// The token does not verify, has expired or was revoked.
+pub const INVALID: &str = "Invalid token";
+/// The user may not connect: they are banned.
+pub const NOT_AUTHORIZED: &str = "User not authorized";
+/// `/admin` is for admins.
+pub const ADMIN_REQUIRED: &str = "Admin access required";
+
+/// Lets in who shows a good token, into the namespace `/`.
+///
+/// # Errors
+/// What the client is told.
+pub async fn anybody(socket: Socket, auth: Option<Auth<Value>>, State(desk): State<Desk>) -> Result<(), ConnectError> {
+    admit(&socket, auth, &desk, None).await
+}
+
+/// Lets in admins alone, into `/admin`.
+///
+/// # Errors
+/// What the client is told.
+pub async fn admins(socket: Socket, auth: Option<Auth<Value>>, State(desk): State<Desk>) -> Result<(), ConnectError> {
+    admit(&socket, auth, &desk, Some(Role::Admin)).await
+}
+
+async fn admit(
+    socket: &Socket,
+    auth: Option<Auth<Value>>,
+    desk: &Desk,
+    role: Option<Role>,
+) -> Result<(), ConnectError> {
+    let auth = auth.map(|Auth(auth)| auth).unwrap_or_default();
+    let token = token(socket, &auth).map_err(|refusal| refuse(&refusal))?;
+    let caller = verify(desk, &token).await.map_err(|refusal| refuse(&refusal))?;
+    if role.is_some_and(|role| !caller.user().has(role)) {
+        return Err(refuse_with(ADMIN_REQUIRED, &Refusal::new(Reason::NotAllowed, ADMIN_REQUIRED)));
+    }
+    // Sessions are recovered for the same user alone.
+    socket.set_user(caller.id().to_string());
+    socket.insert_extension(Session::new(caller));
+    Ok(())
+}
+
+/// The user that a token stands for, within the time of one event.
+///
+/// # Errors
+/// As [`crate::extract::Access::verify`].
+pub async fn verify(desk: &Desk, token: &str) -> Result<Caller, Refusal> {
+    let verifying = deadline::within(desk.answer_within, desk.access.verify(token));
+    RequestContext::current_or_background().in_service("gateway").scope(verifying).await
+}
+
+fn token(socket: &Socket, auth: &Value) -> Result<Arc<str>, Refusal> {
+    let missing = || Refusal::new(Reason::AuthenticationRequired, REQUIRED);
+    match auth.get("token") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(token)) if token.is_empty() => {}
+        Some(Value::String(token)) => return Ok(bare(token).into()),
+        Some(_) => return Err(Refusal::new(Reason::InvalidToken, "auth.token is no text")),
+    }
+    let token = socket.handshake().query("token").filter(|token| !token.is_empty());
+    token.map(|token| bare(&token).into()).ok_or_else(missing)
+}
+
+/// A token without the scheme that some clients put before it.
+pub(super) fn bare(token: &str) -> &str {
+    token
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map_or(token, |(_, token)| token.trim())
+}
+
+fn refuse(refusal: &Refusal) -> ConnectError {
+    let message = match refusal.reason {
+        Reason::AuthenticationRequired => REQUIRED,
+        Reason::Unavailable | Reason::DeadlineExceeded | Reason::Internal => refusal.reason.title(),
+        _ if refusal.metadata.contains_key(BANNED) => NOT_AUTHORIZED,
+        _ => INVALID,
+    };
+    refuse_with(message, refusal)
+}
+
+fn refuse_with(message: &str, refusal: &Refusal) -> ConnectError {
+    ConnectError::new(message).with_data(reply::describe(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_may_come_with_its_scheme() {
+        assert_eq!(bare("abc.def.ghi"), "abc.def.ghi");
+        assert_eq!(bare("Bearer abc.def.ghi"), "abc.def.ghi");
+        assert_eq!(bare("Basic abc"), "Basic abc");
+    }
+}

@@ -1,0 +1,161 @@
+//! The user's inbox over Socket.IO: every entry as an event of its own name, with its `cursor` among the data, from where
+//! the client left it.
+//!
+//! Each socket has a feed ([`InboxFeed`]) of its own: entries are read from the store and heard from the bus of this
+//! gateway, so that they need no way through the cluster and are never stored there. A client that comes back shows its
+//! cursor; one that does not, and recovered its session, goes on where this gateway, or the one it was at, noted it was.
+
+use std::time::Duration;
+
+use contracts::Refusal;
+use contracts::grpc::notification::MarkReadRequest;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use service_kit::backoff::Backoff;
+use socketio::{Namespace, Socket};
+use tokio::time::Instant;
+
+use super::call::{Asker, Call};
+use super::{Desk, Session, guard};
+use crate::clients::call;
+use crate::live::feed::{Ended, FeedEvent, InboxFeed, Start};
+use crate::live::metrics::Transport;
+use crate::shapes::notification::Notification;
+
+/// Waits between attempts to read an inbox that can't be read.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), most: Duration::from_secs(5) };
+/// How often it is noted in the session where a client is, while entries come.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+
+/// Adds the events of the inbox.
+pub fn mount(namespace: Namespace) -> Namespace {
+    namespace.on("notification:mark_read", mark_read)
+}
+
+/// Sends the inbox to a client, from `cursor` on, until it is gone.
+pub async fn follow(desk: &Desk, socket: &Socket, session: &Session, cursor: &Value) {
+    let mut start = start(socket, cursor);
+    let mut failures = 0;
+    loop {
+        let opened = desk.live.open(session.caller(), start, Transport::SocketIo).await;
+        let opened_at = Instant::now();
+        match opened {
+            Ok(mut feed) => {
+                greet(socket, &feed, failures);
+                tokio::select! {
+                    () = session.left.cancelled() => return,
+                    go_on = send(socket, session, &mut feed) => if !go_on { return },
+                }
+                start = Start::After(feed.position());
+                if opened_at.elapsed() > BACKOFF.most {
+                    failures = 0;
+                }
+            }
+            Err(refusal) => {
+                tracing::warn!(reason = refusal.reason.as_str(), "a client's inbox could not be read: trying again");
+            }
+        }
+        failures += 1;
+        let wait = BACKOFF.wait(failures, u64::from(socket.id().as_str().as_bytes()[0]));
+        if tokio::time::timeout(wait, session.left.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Where the client wants to go on.
+fn start(socket: &Socket, cursor: &Value) -> Start {
+    match cursor {
+        Value::Null if socket.recovered() => noted(socket).map_or(Start::Now, Start::After),
+        Value::Null => Start::Now,
+        Value::String(text) => Start::parse(Some(text)),
+        other => match Start::parse(Some(&other.to_string())) {
+            Start::After(seq) => Start::After(seq),
+            Start::Now | Start::Unreadable => Start::Unreadable,
+        },
+    }
+}
+
+/// Tells the client where its inbox goes on, and whether what it knew is of any use.
+fn greet(socket: &Socket, feed: &InboxFeed, failures: u32) {
+    if feed.must_resync() {
+        emit(socket, "resync", &json!({ "cursor": feed.head() }));
+    } else if failures == 0 {
+        emit(socket, "inbox:ready", &json!({ "cursor": feed.position(), "head": feed.head() }));
+    }
+}
+
+/// Sends entries as they come. False when the client is to have no more of them.
+async fn send(socket: &Socket, session: &Session, feed: &mut InboxFeed) -> bool {
+    let mut note_at = None;
+    note(socket, feed.position());
+    loop {
+        let event = tokio::select! {
+            event = feed.next() => event,
+            () = session.renewed.notified() => {
+                feed.renew(session.caller());
+                continue;
+            }
+            () = tokio::time::sleep_until(note_at.unwrap_or_else(Instant::now)), if note_at.is_some() => {
+                note_at = None;
+                note(socket, feed.position());
+                continue;
+            }
+        };
+        match event {
+            FeedEvent::Entries(entries) => {
+                let to = socket.everyone().local().to(socket.id().as_str());
+                for payload in entries.iter().filter_map(|entry| entry.payload()) {
+                    to.emit_payload(payload);
+                }
+                note_at.get_or_insert_with(|| Instant::now() + NOTE_EVERY);
+            }
+            FeedEvent::Ended(Ended::Unreadable(_)) => return true,
+            FeedEvent::Ended(Ended::Stopping) => return false,
+            FeedEvent::Ended(Ended::Revoked | Ended::Expired) => {
+                guard::end(socket);
+                return false;
+            }
+        }
+    }
+}
+
+/// What outlives the connection, in the session.
+#[derive(Deserialize)]
+struct Noted {
+    inbox: u64,
+}
+
+fn note(socket: &Socket, position: u64) {
+    if let Err(error) = socket.set_data(&json!({ "inbox": position })) {
+        tracing::error!(%error, "where a client is could not be noted");
+    }
+}
+
+fn noted(socket: &Socket) -> Option<u64> {
+    serde_json::from_value::<Noted>(socket.data()).ok().map(|noted| noted.inbox)
+}
+
+/// Which notification was read.
+#[derive(Deserialize)]
+pub struct Read {
+    #[serde(alias = "notificationId", alias = "notification_id")]
+    id: String,
+}
+
+/// `notification:mark_read` {id}: the answer is the notification; all devices hear of it through the inbox.
+async fn mark_read(call: Call<Read>) {
+    call.answer(read).await;
+}
+
+async fn read(asker: Asker, read: Read) -> Result<Notification, Refusal> {
+    let request = asker.caller.request(MarkReadRequest { notification_id: read.id })?;
+    let marked = call("notification.MarkRead", asker.desk.clients.notification().mark_read(request)).await?;
+    Notification::try_from(marked).map_err(Into::into)
+}
+
+fn emit(socket: &Socket, event: &str, data: &Value) {
+    if let Err(error) = socket.everyone().local().to(socket.id().as_str()).emit(event, data) {
+        tracing::error!(event, %error, "an event could not be encoded");
+    }
+}
