@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clients::{Channels, Clients};
 use crate::extract::Access;
+use crate::extract::credentials::CookieOrigins;
+use crate::extract::session_cookie::SessionCookie;
 use crate::live::consumer::{self, RealtimeConsumer};
 use crate::live::feed::Live;
 use crate::live::revocation_loader::RevocationLoader;
@@ -92,7 +94,8 @@ pub async fn build(
     let presence = Presence::new(&instance, Arc::clone(&cluster.presence), settings.presence);
     let hub: Arc<dyn RealtimeHub> = Arc::new(MemoryHub::default());
     let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
-    let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations)));
+    let cookies = CookieOrigins::new(settings.cors_origins.clone());
+    let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations), cookies));
     let live = Arc::new(Live {
         hub: Arc::clone(&hub),
         clients: clients.clone(),
@@ -151,6 +154,7 @@ fn bind(
     let (access, live) = (web::Data::from(access), web::Data::from(live));
     let (clients, health) = (web::Data::new(clients.clone()), web::Data::new(health));
     let io_data = web::Data::new(io.clone());
+    let cookies = web::Data::new(SessionCookie { secure: !settings.address.ip().is_loopback() });
     let for_workers = settings.clone();
     let server = HttpServer::new(move || {
         // Made once by each worker, on the runtime that is its own.
@@ -159,6 +163,7 @@ fn bind(
             .app_data(clients.clone())
             .app_data(access.clone())
             .app_data(live.clone())
+            .app_data(cookies.clone())
             .app_data(health.clone())
             .app_data(io_data.clone())
             .configure(|config| io.configure(config))
@@ -172,11 +177,11 @@ fn bind(
     let server = server
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
+        // Who closes its side has gone: what waits for it ends at once, and not at the next write.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(host::GRACE.as_secs())
         .disable_signals()
-        // A client that goes away while it polls or listens is noticed at once.
-        .h1_allow_half_closed(false)
-        // One that takes no data does not keep its connection for ever.
+        // A client that takes no data does not keep its connection for ever.
         .on_connect(socketio::on_connect)
         .bind(address)
         .map_err(|source| BootstrapError::Bind { address, source })?;

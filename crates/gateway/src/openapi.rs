@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 use crate::problem::{self, FieldProblem, ProblemDocument};
 use crate::routes::{
     announcements, auth, catalogue, catalogue_admin, chat, chat_messages, docs, events, health, notifications,
-    order_staff, orders, payments, preferences, problems, user_admin, users,
+    order_staff, orders, payments, poll, preferences, problems, user_admin, users,
 };
 
 /// The document.
@@ -23,7 +23,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
     info(
         title = "Souk",
         description = "A real-time order platform. Errors are problem documents (RFC 9457); `type` leads to what they mean. \
-            Every answer carries `x-request-id`.",
+            Every answer carries `x-request-id`. The access token goes into `Authorization: Bearer …`; pages of the origins that \
+            are listed may have it in the cookie `souk_access` instead.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/")),
@@ -41,7 +42,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         preferences::get, preferences::update,
         chat::list, chat::create, chat::open_support, chat::get, chat::members, chat::add_member, chat::leave,
         chat_messages::list, chat_messages::post, chat_messages::read, chat_messages::unread_counts,
-        announcements::create, events::stream,
+        announcements::create, events::stream, poll::poll,
     ),
     components(schemas(ProblemDocument, FieldProblem)),
     tags(

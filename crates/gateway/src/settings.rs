@@ -9,6 +9,7 @@ use std::time::Duration;
 use observability::access_log::{Format, Skip};
 use service_kit::settings::Source;
 
+use crate::middleware::forwarded::TrustedProxies;
 use crate::realtime::presence::Timing;
 
 /// The longest that a service works on a call, whatever its caller allows; a longer request timeout would promise more.
@@ -26,6 +27,8 @@ pub struct Settings {
     pub address: SocketAddr,
     /// Origins whose pages may call it from a browser.
     pub cors_origins: Vec<String>,
+    /// Proxies that are believed when they name the client.
+    pub trusted_proxies: TrustedProxies,
     /// Threads that serve requests; the number of cores when absent.
     pub workers: Option<NonZeroUsize>,
     /// The time a request has, with everything that is asked for it.
@@ -50,6 +53,12 @@ impl Settings {
             "SOUK_GATEWAY_CORS_ORIGINS",
             "",
             "origins that browsers may call from, comma-separated, such as https://shop.example; empty for none",
+        );
+        let trusted_proxies = source.or(
+            "SOUK_GATEWAY_TRUSTED_PROXIES",
+            "",
+            "proxies whose X-Forwarded-For and -Proto are believed, comma-separated: addresses, networks such as \
+             10.0.0.0/8, or loopback; empty for none",
         );
         let workers =
             source.optional("SOUK_GATEWAY_WORKERS", "threads that serve HTTP; the number of cores when not set");
@@ -88,6 +97,7 @@ impl Settings {
         Self {
             address,
             cors_origins: origins.0,
+            trusted_proxies,
             workers,
             request_timeout,
             realtime_url,
@@ -191,6 +201,7 @@ mod tests {
             ("SOUK_GATEWAY_REQUEST_TIMEOUT_MS", "0"),
             ("SOUK_GATEWAY_REQUEST_TIMEOUT_MS", "30001"),
             ("SOUK_GATEWAY_ADDR", "nowhere"),
+            ("SOUK_GATEWAY_TRUSTED_PROXIES", "10.0.0.0/40"),
             ("SOUK_REALTIME_STREAM_LENGTH", "999"),
             ("SOUK_REALTIME_STREAM_LENGTH", "10000001"),
         ] {

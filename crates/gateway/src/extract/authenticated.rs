@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
 use contracts::ids::UserId;
 use contracts::{Reason, Refusal};
@@ -12,6 +11,7 @@ use service_kit::auth::{UserCaller, UserTokenVerifier};
 use service_kit::grpc::client::on_behalf_of;
 use service_kit::grpc::deadline;
 
+use super::credentials::{self, CookieOrigins, Credentials};
 use crate::live::Revocations;
 use crate::problem::Problem;
 
@@ -22,12 +22,25 @@ pub const BANNED: &str = "banned";
 pub struct Access {
     verifier: Arc<UserTokenVerifier>,
     revocations: Arc<Revocations>,
+    cookies: CookieOrigins,
 }
 
 impl Access {
-    /// Verifies with these keys and this list.
-    pub fn new(verifier: Arc<UserTokenVerifier>, revocations: Arc<Revocations>) -> Self {
-        Self { verifier, revocations }
+    /// Verifies with these keys and this list; `cookies` are the origins whose pages may come with a cookie.
+    pub fn new(verifier: Arc<UserTokenVerifier>, revocations: Arc<Revocations>, cookies: CookieOrigins) -> Self {
+        Self { verifier, revocations, cookies }
+    }
+
+    /// The token that a request came with; see [`CookieOrigins::credentials`].
+    ///
+    /// # Errors
+    /// `INVALID_TOKEN` for an `Authorization` header that is not understood.
+    pub fn credentials<'a>(
+        &self,
+        headers: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        query: Option<&'a str>,
+    ) -> Result<Option<Credentials<'a>>, Refusal> {
+        self.cookies.credentials(headers, query)
     }
 
     /// The user that the token stands for, and the token for calls on their behalf.
@@ -98,9 +111,7 @@ impl<E: FromRequest + 'static> FromRequest for Authenticated<E> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let token = bearer_token(&request).map_err(Problem::from)?;
-            let token = token.ok_or_else(|| Problem::of(Reason::AuthenticationRequired))?;
-            let caller = access(&request).verify(token).await.map_err(Problem::from)?;
+            let caller = caller(&request, None).await.map_err(Problem::from)?;
             let rest = E::from_request(&request, &mut payload).await.map_err(Into::into)?;
             Ok(Self(caller, rest))
         })
@@ -115,17 +126,21 @@ pub fn access(request: &HttpRequest) -> &web::Data<Access> {
     request.app_data::<web::Data<Access>>().expect("bootstrap gives every application its access check")
 }
 
-/// The token of the `Authorization` header (RFC 6750 §2.1); `None` without one.
+/// Who sent the request. `query` is the token of its query, on the routes where that may carry one.
 ///
 /// # Errors
-/// `INVALID_TOKEN` for another scheme, or for more than one header.
-pub fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, Refusal> {
-    let mut values = request.headers().get_all(header::AUTHORIZATION);
-    let Some(value) = values.next() else { return Ok(None) };
-    let invalid = || Refusal::new(Reason::InvalidToken, "the Authorization header is not 'Bearer <token>'");
-    if values.next().is_some() {
-        return Err(invalid());
-    }
-    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(invalid)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(invalid()) }
+/// `AUTHENTICATION_REQUIRED` without a token; what [`Access::verify`] refuses.
+pub async fn caller(request: &HttpRequest, query: Option<&str>) -> Result<Caller, Refusal> {
+    let access = access(request);
+    let found = access.credentials(text_headers(request), query)?;
+    let missing = || Refusal::new(Reason::AuthenticationRequired, Reason::AuthenticationRequired.title());
+    access.verify(&found.ok_or_else(missing)?.token).await
+}
+
+/// The headers that may tell who sent the request; what is no text is a character that nothing here takes for anything.
+pub fn text_headers(request: &HttpRequest) -> impl Iterator<Item = (&str, &str)> + Clone {
+    let headers = request.headers();
+    credentials::HEADERS
+        .into_iter()
+        .flat_map(move |name| headers.get_all(name).map(move |value| (name, value.to_str().unwrap_or("\u{fffd}"))))
 }

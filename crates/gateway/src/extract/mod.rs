@@ -2,11 +2,13 @@
 
 pub mod authenticated;
 pub mod body;
+pub mod credentials;
 pub mod decode;
 pub mod idempotency_key;
 mod objects_only;
 pub mod path;
 pub mod query;
+pub mod session_cookie;
 
 pub use authenticated::{Access, Authenticated, Caller};
 pub use body::{JsonBody, OptionalJsonBody};

@@ -79,7 +79,7 @@ impl Live {
         let page = self.read(&caller, after, limit).await?;
         let head = page.head_seq;
         let (position, resync) = match start {
-            Start::After(seq) if seq <= head => (seq, false),
+            Start::After(seq) if seq <= head && !begins_after_a_gap(&page, seq) => (seq, false),
             Start::Now => (head, false),
             Start::After(_) | Start::Unreadable => (head, true),
         };
@@ -282,6 +282,12 @@ impl InboxFeed {
             Heard::Message(LiveMessage::AccessChanged) => {}
         }
     }
+}
+
+/// Whether entries after a position are gone. Inboxes keep all of theirs (crates/notification), so a cursor is too old only
+/// if someone took entries out of a store by hand; the client is told all the same.
+fn begins_after_a_gap(page: &ListInboxResponse, position: u64) -> bool {
+    page.items.first().is_some_and(|entry| entry.seq > position + 1)
 }
 
 /// Those entries of a page that come after a position.

@@ -19,6 +19,8 @@ pub fn allow_list(origins: &[String]) -> Condition<Cors> {
         .allowed_headers([idempotency_key::HEADER, "Last-Event-ID", "x-request-id"])
         .allowed_headers(["traceparent", "tracestate", "uber-trace-id"])
         .expose_headers(["x-request-id", "location", "etag", "retry-after", "www-authenticate"])
+        // With their cookie, too: docs/adr/0027-cookies-of-browsers.md.
+        .supports_credentials()
         .max_age(MAX_AGE_SECONDS);
     Condition::new(!origins.is_empty(), cors)
 }

@@ -3,6 +3,7 @@
 
 pub mod compression;
 pub mod cors;
+pub mod forwarded;
 pub mod instance;
 pub mod panic_guard;
 pub mod plain_errors;
@@ -52,7 +53,11 @@ pub fn pipeline(
         .wrap(from_fn(instance::know))
         //  1. request id and trace: first, so that everything after can name them.
         .wrap(from_fn(request::follow("gateway")))
+        //  0. who the client is, where a trusted proxy says so.
+        .wrap(from_fn(forwarded::believe(settings.trusted_proxies.clone())))
 }
 
 /// Where the stream of live events is: long-lived, so neither compressed nor timed.
 pub const EVENTS_PATH: &str = "/events";
+/// Where clients poll; the user's id follows. Long-lived, so not timed.
+pub const POLL_PATH: &str = "/poll/";

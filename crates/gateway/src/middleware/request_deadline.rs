@@ -9,14 +9,14 @@ use actix_web::middleware::Next;
 use futures::future::LocalBoxFuture;
 use service_kit::grpc::deadline;
 
-use super::EVENTS_PATH;
+use super::{EVENTS_PATH, POLL_PATH};
 
-/// Sets the deadline; a stream of live events has none, its single reads have the default one.
+/// Sets the deadline. Who waits for live events has none: the single reads have the default one.
 pub fn keep<B: MessageBody + 'static>(
     timeout: Duration,
 ) -> impl Fn(ServiceRequest, Next<B>) -> LocalBoxFuture<'static, Result<ServiceResponse<B>, Error>> {
     move |request, next| {
-        if request.path() == EVENTS_PATH {
+        if request.path() == EVENTS_PATH || request.path().starts_with(POLL_PATH) {
             return Box::pin(async move { next.call(request).await });
         }
         Box::pin(deadline::within(timeout, async move { next.call(request).await }))

@@ -1,5 +1,5 @@
 //! Who may connect, and as whom. A client shows its access token in the CONNECT packet (`auth.token`), else in the query
-//! (`token`), else in a cookie that counts.
+//! (`token`) or an `Authorization` header, else in a cookie that counts (docs/adr/0027-cookies-of-browsers.md).
 //!
 //! Refusals reach the client as `connect_error`, with one of four messages and the reason of docs/errors.md in `data`.
 
@@ -16,6 +16,7 @@ use super::reply;
 use super::{Desk, Session};
 use crate::extract::Caller;
 use crate::extract::authenticated::BANNED;
+use crate::extract::credentials::HEADERS;
 
 /// No token was shown.
 pub const REQUIRED: &str = "Authentication required";
@@ -49,7 +50,7 @@ async fn admit(
     role: Option<Role>,
 ) -> Result<(), ConnectError> {
     let auth = auth.map(|Auth(auth)| auth).unwrap_or_default();
-    let token = token(socket, &auth).map_err(|refusal| refuse(&refusal))?;
+    let token = token(desk, socket, &auth).map_err(|refusal| refuse(&refusal))?;
     let caller = verify(desk, &token).await.map_err(|refusal| refuse(&refusal))?;
     if role.is_some_and(|role| !caller.user().has(role)) {
         return Err(refuse_with(ADMIN_REQUIRED, &Refusal::new(Reason::NotAllowed, ADMIN_REQUIRED)));
@@ -69,16 +70,19 @@ pub async fn verify(desk: &Desk, token: &str) -> Result<Caller, Refusal> {
     RequestContext::current_or_background().in_service("gateway").scope(verifying).await
 }
 
-fn token(socket: &Socket, auth: &Value) -> Result<Arc<str>, Refusal> {
-    let missing = || Refusal::new(Reason::AuthenticationRequired, REQUIRED);
+fn token(desk: &Desk, socket: &Socket, auth: &Value) -> Result<Arc<str>, Refusal> {
     match auth.get("token") {
         None | Some(Value::Null) => {}
         Some(Value::String(token)) if token.is_empty() => {}
         Some(Value::String(token)) => return Ok(bare(token).into()),
         Some(_) => return Err(Refusal::new(Reason::InvalidToken, "auth.token is no text")),
     }
-    let token = socket.handshake().query("token").filter(|token| !token.is_empty());
-    token.map(|token| bare(&token).into()).ok_or_else(missing)
+    let handshake = socket.handshake();
+    let query = handshake.query("token").filter(|token| !token.is_empty());
+    let headers: Vec<_> = handshake.headers().filter(|(name, _)| HEADERS.contains(name)).collect();
+    let found = desk.access.credentials(headers.iter().copied(), query.as_deref().map(bare))?;
+    let missing = || Refusal::new(Reason::AuthenticationRequired, REQUIRED);
+    found.map(|credentials| credentials.token.as_ref().into()).ok_or_else(missing)
 }
 
 /// A token without the scheme that some clients put before it.

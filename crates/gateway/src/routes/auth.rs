@@ -1,13 +1,14 @@
 //! Signing up, in and out.
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use contracts::grpc::users;
 
 use crate::clients::{Clients, call};
 use crate::extract::JsonBody;
+use crate::extract::session_cookie::SessionCookie;
 use crate::problem::{Problem, ProblemDocument};
-use crate::shapes::auth::{Jwks, Login, RefreshToken, Register, Session};
+use crate::shapes::auth::{Jwks, Login, Refresh, RefreshToken, Register, Session};
 
 /// Make an account and sign in.
 #[utoipa::path(post, path = "/api/auth/register", tag = "auth", operation_id = "register", request_body = Register,
@@ -17,12 +18,14 @@ use crate::shapes::auth::{Jwks, Login, RefreshToken, Register, Session};
     ))]
 pub async fn register(
     clients: web::Data<Clients>,
+    cookies: web::Data<SessionCookie>,
+    http: HttpRequest,
     JsonBody(body): JsonBody<Register>,
 ) -> Result<HttpResponse, Problem> {
-    let Register { email, password, name } = body;
+    let Register { email, password, name, cookie } = body;
     let request = users::RegisterRequest { email, password, name };
-    let session = call("users.Register", clients.users().register(request)).await?;
-    Ok(HttpResponse::Created().json(Session::with_user(session)?))
+    let session = Session::with_user(call("users.Register", clients.users().register(request)).await?)?;
+    answer(HttpResponse::Created(), &session, cookie.then_some((&http, **cookies)))
 }
 
 /// Sign in.
@@ -33,37 +36,63 @@ pub async fn register(
         (status = 403, description = "ACCOUNT_BANNED", body = ProblemDocument),
         (status = 429, description = "TOO_MANY_ATTEMPTS", body = ProblemDocument),
     ))]
-pub async fn login(clients: web::Data<Clients>, JsonBody(body): JsonBody<Login>) -> Result<HttpResponse, Problem> {
+pub async fn login(
+    clients: web::Data<Clients>,
+    cookies: web::Data<SessionCookie>,
+    http: HttpRequest,
+    JsonBody(body): JsonBody<Login>,
+) -> Result<HttpResponse, Problem> {
     let request = users::LoginRequest { email: body.email, password: body.password };
-    let session = call("users.Login", clients.users().login(request)).await?;
-    Ok(HttpResponse::Ok().json(Session::with_user(session)?))
+    let session = Session::with_user(call("users.Login", clients.users().login(request)).await?)?;
+    answer(HttpResponse::Ok(), &session, body.cookie.then_some((&http, **cookies)))
 }
 
 /// Get the next pair of tokens. A refresh token works once; using it twice ends its session.
-#[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", operation_id = "refresh", request_body = RefreshToken,
+#[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", operation_id = "refresh", request_body = Refresh,
     responses(
         (status = 200, description = "The next tokens, without `user`", body = Session),
         (status = 401, description = "INVALID_REFRESH_TOKEN", body = ProblemDocument),
     ))]
 pub async fn refresh(
     clients: web::Data<Clients>,
-    JsonBody(body): JsonBody<RefreshToken>,
+    cookies: web::Data<SessionCookie>,
+    http: HttpRequest,
+    JsonBody(body): JsonBody<Refresh>,
 ) -> Result<HttpResponse, Problem> {
     let request = users::RefreshRequest { refresh_token: body.refresh_token };
-    let session = call("users.Refresh", clients.users().refresh(request)).await?;
-    Ok(HttpResponse::Ok().json(Session::without_user(session)))
+    let session = Session::without_user(call("users.Refresh", clients.users().refresh(request)).await?);
+    answer(HttpResponse::Ok(), &session, body.cookie.then_some((&http, **cookies)))
 }
 
-/// Sign out: the session ends, its access tokens included.
+/// Sign out: the session ends, its access tokens included. A browser that sent the cookie is told to forget it.
 #[utoipa::path(post, path = "/api/auth/logout", tag = "auth", operation_id = "logout", request_body = RefreshToken,
     responses((status = 204, description = "Signed out, also if it was so already")))]
 pub async fn logout(
     clients: web::Data<Clients>,
+    cookies: web::Data<SessionCookie>,
+    http: HttpRequest,
     JsonBody(body): JsonBody<RefreshToken>,
 ) -> Result<HttpResponse, Problem> {
     let request = users::LogoutRequest { refresh_token: body.refresh_token };
     call("users.Logout", clients.users().logout(request)).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let mut response = HttpResponse::NoContent();
+    if let Some(forgotten) = cookies.clear(&http) {
+        response.insert_header((header::SET_COOKIE, forgotten));
+    }
+    Ok(response.finish())
+}
+
+/// The session, and the cookie for who asked for it.
+fn answer(
+    mut response: HttpResponseBuilder,
+    session: &Session,
+    cookie: Option<(&HttpRequest, SessionCookie)>,
+) -> Result<HttpResponse, Problem> {
+    if let Some((request, cookie)) = cookie {
+        let line = cookie.set(request, &session.access_token, session.expires_in)?;
+        response.insert_header((header::SET_COOKIE, line));
+    }
+    Ok(response.json(session))
 }
 
 /// The public keys of access tokens.

@@ -46,7 +46,7 @@ impl Endpoint {
         self
     }
 
-    /// Answers `GET` with something that does not end, which `HEAD` therefore can't foretell.
+    /// Answers `GET` with something that does not end, or not soon, which `HEAD` therefore can't foretell.
     pub fn stream<F, A>(self, handler: F) -> Self
     where
         F: Handler<A>,

@@ -2,12 +2,11 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use contracts::{Reason, Refusal};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::authenticated::{access, bearer_token};
-use crate::extract::{Caller, QueryParams};
+use crate::extract::QueryParams;
+use crate::extract::authenticated::caller;
 use crate::live::feed::{Live, Start};
 use crate::live::metrics::Transport;
 use crate::live::stream::frames;
@@ -51,10 +50,4 @@ pub async fn stream(
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("X-Accel-Buffering", "no"))
         .streaming(frames(feed)))
-}
-
-async fn caller(request: &HttpRequest, token_in_query: Option<&str>) -> Result<Caller, Refusal> {
-    let token = bearer_token(request)?.or(token_in_query);
-    let missing = || Refusal::new(Reason::AuthenticationRequired, Reason::AuthenticationRequired.title());
-    access(request).verify(token.ok_or_else(missing)?).await
 }

@@ -14,6 +14,7 @@ pub mod notifications;
 pub mod order_staff;
 pub mod orders;
 pub mod payments;
+pub mod poll;
 pub mod preferences;
 pub mod problems;
 pub mod user_admin;
@@ -74,6 +75,7 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::at("/api/chat/rooms/{id}/read").post(chat_messages::read),
         Endpoint::at("/api/admin/announcements").post(announcements::create),
         Endpoint::at(EVENTS_PATH).stream(events::stream),
+        Endpoint::at("/poll/{user_id}").stream(poll::poll),
     ]
 }
 

@@ -22,6 +22,9 @@ pub struct Register {
     /// As the shop addresses its owner.
     #[schema(example = "Grace Hopper")]
     pub name: String,
+    /// Whether to set the cookie `souk_access` as well: the access token, for pages of the origins that are listed.
+    #[serde(default)]
+    pub cookie: bool,
 }
 
 /// A sign-in.
@@ -34,6 +37,20 @@ pub struct Login {
     /// The account's password.
     #[schema(format = Password, example = "souk-demo-1")]
     pub password: String,
+    /// Whether to set the cookie `souk_access` as well: the access token, for pages of the origins that are listed.
+    #[serde(default)]
+    pub cookie: bool,
+}
+
+/// A refresh token, for the next pair of tokens.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// As it was given; it works once.
+    pub refresh_token: String,
+    /// Whether to set the cookie `souk_access` as well: the access token, for pages of the origins that are listed.
+    #[serde(default)]
+    pub cookie: bool,
 }
 
 /// A refresh token.

@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod chat;
+pub mod live;
 pub mod money;
 pub mod notification;
 pub mod order;

@@ -143,6 +143,23 @@ async fn a_cursor_that_cant_be_resumed_from_is_answered_with_resync_and_the_stre
 }
 
 #[tokio::test]
+async fn a_cursor_too_old_is_answered_with_resync() {
+    let world = World::new().await;
+    for _ in 0..5 {
+        world.append("order_updated", "{}").await;
+    }
+    world.inbox.forget(&user_id().to_string(), 3);
+    for cursor in ["0", "2"] {
+        let mut listener = Listener::open(world.listen_after(cursor)).await;
+        assert_eq!(listener.next().await.unwrap(), seen("connected", 5, r#"{"cursor":5}"#), "{cursor}");
+        assert_eq!(listener.next().await.unwrap(), seen("resync", 5, r#"{"cursor":5}"#), "{cursor}");
+    }
+    let mut listener = Listener::open(world.listen_after("3")).await;
+    assert_eq!(listener.next().await.unwrap(), seen("connected", 3, r#"{"cursor":5}"#));
+    assert_eq!(listener.ids_until(5).await, [4, 5]);
+}
+
+#[tokio::test]
 async fn what_the_bus_tells_twice_late_or_not_at_all_makes_neither_a_duplicate_nor_a_gap() {
     let world = World::new().await;
     let mut listener = Listener::open(world.listen()).await;

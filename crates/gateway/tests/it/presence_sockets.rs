@@ -33,6 +33,20 @@ fn chat(n: u128) -> ChatRoomId {
     ChatRoomId::from_uuid(Uuid::from_u128(n))
 }
 
+/// A world whose clock goes on as time does: the store in memory has its time from there.
+async fn world(settings: Settings) -> World {
+    const TICK: Duration = Duration::from_millis(10);
+    let world = World::with(settings).await;
+    let clock = world.clock.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(TICK).await;
+            clock.advance(TICK);
+        }
+    });
+    world
+}
+
 impl World {
     /// The user is a member of these chat rooms.
     fn in_chats(&self, who: u128, chats: &[u128]) {
@@ -41,7 +55,7 @@ impl World {
     }
 
     async fn client_at(&self, gateway: std::net::SocketAddr, who: u128) -> Client {
-        let token = self.token_with(user(who), &[Role::Customer]);
+        let token = self.token_with(&[Role::Customer], user(who));
         let mut client = Client::connect(gateway, "/", &json!({ "token": token })).await.unwrap();
         // Once it has an answer, it is here.
         client.sees(who, who).await;
@@ -89,7 +103,7 @@ fn offline(who: u128) -> (String, Value) {
 
 #[tokio::test]
 async fn those_who_share_a_room_are_told_of_the_first_device_and_of_the_last() {
-    let world = World::with(short()).await;
+    let world = world(short()).await;
     for (who, chats) in [(1, &[1_u128, 2][..]), (2, &[1, 2, 3]), (3, &[3]), (4, &[])] {
         world.in_chats(who, chats);
     }
@@ -111,7 +125,7 @@ async fn those_who_share_a_room_are_told_of_the_first_device_and_of_the_last() {
 
 #[tokio::test]
 async fn a_room_that_is_joined_by_its_name_is_shared_until_it_is_left() {
-    let world = World::with(short()).await;
+    let world = world(short()).await;
     world.in_chats(1, &[]);
     world.in_chats(2, &[]);
     let (mut ada, mut bob) = (world.client(1).await, world.client(2).await);
@@ -129,8 +143,7 @@ async fn a_room_that_is_joined_by_its_name_is_shared_until_it_is_left() {
 
 #[tokio::test]
 async fn a_connection_that_is_lost_for_a_moment_is_nobodys_business() {
-    let world =
-        World::with(Settings { presence: Timing { grace: Duration::from_secs(30), ..TIMING }, ..settings() }).await;
+    let world = world(Settings { presence: Timing { grace: Duration::from_secs(30), ..TIMING }, ..settings() }).await;
     world.in_chats(1, &[1]);
     world.in_chats(2, &[1]);
     world.in_chats(3, &[1]);
@@ -147,7 +160,7 @@ async fn a_connection_that_is_lost_for_a_moment_is_nobodys_business() {
 
 #[tokio::test]
 async fn who_becomes_a_member_is_shown_and_told_and_who_leaves_is_not_any_more() {
-    let world = World::with(short()).await;
+    let world = world(short()).await;
     world.in_chats(1, &[1]);
     world.in_chats(2, &[]);
     world.in_chats(3, &[1]);
@@ -166,7 +179,7 @@ async fn who_becomes_a_member_is_shown_and_told_and_who_leaves_is_not_any_more()
 
 #[tokio::test]
 async fn questions_are_bounded_and_staff_may_ask_for_anybody() {
-    let world = World::with(short()).await;
+    let world = world(short()).await;
     world.in_chats(1, &[]);
     world.in_chats(2, &[]);
     let (mut ada, _bob) = (world.client(1).await, world.client(2).await);
@@ -179,14 +192,14 @@ async fn questions_are_bounded_and_staff_may_ask_for_anybody() {
     let answer = ada.ask("presence:query", &asked).await;
     let expected = |bob: bool| json!({ user(1).to_string(): true, user(2).to_string(): bob, user(9).to_string(): false, "nobody": false });
     assert_eq!(answer, expected(false));
-    let token = world.token_with(user(5), &[Role::Customer, Role::Support]);
+    let token = world.token_with(&[Role::Customer, Role::Support], user(5));
     let mut staff = Client::connect(world.address, "/", &json!({ "token": token })).await.unwrap();
     assert_eq!(staff.ask("presence:query", &asked).await, expected(true));
 }
 
 #[tokio::test]
 async fn while_the_chat_can_not_be_asked_other_rooms_count_and_then_its_own_do() {
-    let world = World::with(short()).await;
+    let world = world(short()).await;
     world.script.refuse("ListRooms", Refusal::new(Reason::Unavailable, "away"));
     let (mut ada, mut bob) = (world.client(1).await, world.client(2).await);
     assert!(!ada.sees(1, 2).await);
@@ -211,7 +224,7 @@ mod redis {
     #[ignore = "needs a server: SOUK_TEST_REDIS_URL"]
     async fn two_gateways_tell_of_each_others_users_also_when_one_crashes() {
         let prefix = Prefix::new();
-        let world = World::with(clustered(&prefix)).await;
+        let world = world(clustered(&prefix)).await;
         for who in 1..=3 {
             world.in_chats(who, &[1]);
         }
@@ -228,7 +241,7 @@ mod redis {
         doomed.crash().await;
         assert_eq!(ada.told().await, offline(2));
         assert!(ada.sees(1, 3).await && !ada.sees(1, 2).await, "who has a device here is not gone");
-        let third = world.second_gateway_with(clustered(&prefix)).await;
+        let third = world.another_gateway(&clustered(&prefix)).await;
         let bob = world.client_at(third, 2).await;
         assert_eq!(ada.told().await, online(2));
         bob.leave().await;
@@ -242,8 +255,8 @@ mod redis {
     #[ignore = "needs a server: SOUK_TEST_REDIS_URL"]
     async fn what_is_said_in_a_room_reaches_it_at_the_other_gateway() {
         let prefix = Prefix::new();
-        let world = World::with(clustered(&prefix)).await;
-        let second = world.second_gateway_with(clustered(&prefix)).await;
+        let world = world(clustered(&prefix)).await;
+        let second = world.another_gateway(&clustered(&prefix)).await;
         let (mut ada, mut bob) = (world.client(1).await, world.client_at(second, 2).await);
         ada.ask("join", &json!("tea")).await;
         bob.ask("join", &json!("tea")).await;
@@ -261,7 +274,7 @@ mod redis {
         let report: Value = serde_json::from_str(&ready.text().await.unwrap()).unwrap();
         assert_eq!((&report["status"], &report["checks"]["realtime"]["status"]), (&json!("degraded"), &json!("down")));
         assert!(!report.to_string().contains("secret"), "{report}");
-        let mut ada = world.socket(&world.token_with(user(1), &[Role::Customer])).await;
+        let mut ada = world.socket(&world.token_with(&[Role::Customer], user(1))).await;
         let answer = ada.ask("presence:query", &json!([user(1)])).await;
         assert_eq!(answer["error"]["code"], "UNAVAILABLE", "{answer}");
     }

@@ -36,7 +36,7 @@ async fn a_client_is_let_in_by_its_token_alone_and_told_why_not() {
     assert_eq!(world.refused("/", &json!({ "token": 7 })).await, "Invalid token");
     assert_eq!(world.refused("/admin", &json!({ "token": world.token() })).await, "Admin access required");
     assert_eq!(world.refused("/nowhere", &json!({ "token": world.token() })).await, "Invalid namespace");
-    let admin = world.token_with(user_id(), &[Role::Customer, Role::Admin]);
+    let admin = world.token_with(&[Role::Customer, Role::Admin], user_id());
     assert!(Client::connect(world.address, "/admin", &json!({ "token": admin })).await.is_ok());
     let client = world.socket(&world.token()).await;
     assert!(client.hello["sid"].is_string() && client.hello["pid"].is_string(), "{}", client.hello);
@@ -53,7 +53,7 @@ async fn who_is_banned_is_gone_within_a_second_and_does_not_come_back() {
     let mut clients = vec![world.socket(&token).await, world.socket(&token).await];
     let second = world.second_gateway().await;
     clients.push(Client::connect(second, "/", &json!({ "token": token })).await.unwrap());
-    let mut unharmed = world.socket(&world.token_with(other_user(), &[Role::Customer])).await;
+    let mut unharmed = world.socket(&world.token_with(&[Role::Customer], other_user())).await;
     let banned = Instant::now();
     world.revoke(event_type::USER_BANNED, user_id(), None).await;
     for client in &mut clients {
@@ -75,7 +75,7 @@ async fn a_socket_ends_with_its_token_unless_it_shows_a_newer_one() {
     world.clock.advance(Duration::from_mins(10));
     let renewed = careful.ask("auth:refresh", &json!({ "token": world.token() })).await;
     assert!(renewed["expires_at"].is_string(), "{renewed}");
-    let others = world.token_with(other_user(), &[Role::Customer]);
+    let others = world.token_with(&[Role::Customer], other_user());
     assert_eq!(careful.ask("auth:refresh", &json!(others)).await["error"]["code"], "NOT_ALLOWED");
     assert_eq!(careful.ask("auth:refresh", &json!("nonsense")).await["error"]["code"], "INVALID_TOKEN");
     world.clock.advance(Duration::from_mins(5));
@@ -93,8 +93,8 @@ fn revocation_of_another_session() -> Value {
 async fn rooms_hear_who_comes_who_speaks_and_who_leaves() {
     let world = World::new().await;
     let mut ada = world.socket(&world.token()).await;
-    let mut linus = world.socket(&world.token_with(other_user(), &[Role::Customer])).await;
-    let mut stranger = world.socket(&world.token_with(UserId::from_uuid(Uuid::from_u128(8)), &[Role::Customer])).await;
+    let mut linus = world.socket(&world.token_with(&[Role::Customer], other_user())).await;
+    let mut stranger = world.socket(&world.token_with(&[Role::Customer], UserId::from_uuid(Uuid::from_u128(8)))).await;
     assert_eq!(ada.ask("message", &json!({ "room_id": "tea", "content": "?" })).await["error"]["code"], "NOT_A_MEMBER");
     ada.ask("join", &json!("tea")).await;
     linus.ask("join", &json!("tea")).await;
@@ -122,7 +122,7 @@ async fn rooms_hear_who_comes_who_speaks_and_who_leaves() {
 #[tokio::test]
 async fn no_name_of_a_room_reaches_what_is_meant_for_others() {
     let world = World::new().await;
-    let (ada, other) = (world.token(), world.token_with(other_user(), &[Role::Customer]));
+    let (ada, other) = (world.token(), world.token_with(&[Role::Customer], other_user()));
     let (mut ada, mut spy) = (world.socket(&ada).await, world.socket(&other).await);
     let sid = ada.hello["sid"].as_str().unwrap().to_owned();
     for name in [sid, format!("user:{}", user_id()), "live:dashboard".to_owned(), "chat:1".to_owned()] {
@@ -141,7 +141,7 @@ async fn admins_tell_everyone_who_is_connected() {
     let text = json!({ "text": "closed at noon" });
     let refused = world.post("/api/admin/announcements").bearer_auth(world.token()).json(&text).send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-    let admin = world.token_with(user_id(), &[Role::Admin]);
+    let admin = world.token_with(&[Role::Admin], user_id());
     let told = world.post("/api/admin/announcements").bearer_auth(&admin).json(&text).send().await.unwrap();
     assert_eq!(told.status(), StatusCode::CREATED);
     let told: Value = told.json().await.unwrap();

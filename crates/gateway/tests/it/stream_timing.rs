@@ -12,6 +12,7 @@ use contracts::{Clock as _, Refusal};
 use futures::{Stream, StreamExt as _};
 use gateway::clients::{Channels, Clients};
 use gateway::extract::Access;
+use gateway::extract::credentials::CookieOrigins;
 use gateway::live::entry::Entry;
 use gateway::live::feed::{Live, Start};
 use gateway::live::hub::LiveMessage;
@@ -70,7 +71,7 @@ impl Bench {
         let live = Live {
             hub: Arc::new(hub.clone()),
             clients,
-            access: Arc::new(Access::new(verifier, revocations)),
+            access: Arc::new(Access::new(verifier, revocations, CookieOrigins::default())),
             clock: Arc::new(clock.clone()),
             stop: platform.stop.clone(),
         };

@@ -61,7 +61,7 @@ pub(crate) struct World {
     pub(crate) bus: Arc<SqliteBus>,
     platform: Platform,
     signer: Arc<UserTokenSigner>,
-    server: actix_web::dev::ServerHandle,
+    pub(crate) server: actix_web::dev::ServerHandle,
     _folder: TempDir,
 }
 
@@ -94,6 +94,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         address: "127.0.0.1:0".parse().unwrap(),
         cors_origins: Vec::new(),
+        trusted_proxies: gateway::middleware::forwarded::TrustedProxies::default(),
         workers: std::num::NonZeroUsize::new(1),
         request_timeout: Duration::from_secs(10),
         realtime_url: "memory://".to_owned(),
@@ -245,13 +246,13 @@ impl World {
 
     /// Starts another gateway beside the first, on the same bus and the same services; where it listens. It ends with them.
     pub(crate) async fn second_gateway(&self) -> SocketAddr {
-        self.second_gateway_with(settings()).await
+        self.another_gateway(&settings()).await
     }
 
-    pub(crate) async fn second_gateway_with(&self, settings: Settings) -> SocketAddr {
+    pub(crate) async fn another_gateway(&self, settings: &Settings) -> SocketAddr {
         let health = Health::default();
         let bus: Arc<dyn EventBus> = self.bus.clone();
-        let gateway = gateway::build(&settings, &self.platform, bus, health.clone()).await.unwrap();
+        let gateway = gateway::build(settings, &self.platform, bus, health.clone()).await.unwrap();
         let host = Host::new(self.stop.clone(), health);
         for task in gateway.tasks {
             host.run("gateway", task);
@@ -292,8 +293,8 @@ impl World {
     }
 
     /// A token of a user with these roles.
-    pub(crate) fn token_with(&self, user: UserId, roles: &[Role]) -> String {
-        self.signer.sign(user, SessionId::from_uuid(user.as_uuid()), roles, self.clock.now())
+    pub(crate) fn token_with(&self, roles: &[Role], user: UserId) -> String {
+        self.signer.sign(user, session_id(), roles, self.clock.now())
     }
 
     pub(crate) async fn publish(&self, event_type: &str, user: UserId, data: &impl Serialize) {

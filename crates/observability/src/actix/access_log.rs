@@ -14,7 +14,7 @@ use actix_web::http::{Method, StatusCode, Version};
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 
-use super::LoggedBody;
+use super::{ClientAddress, LoggedBody};
 use crate::RequestContext;
 use crate::access_log::{Exchange, Format, Skip, remote_user};
 
@@ -24,8 +24,8 @@ use crate::access_log::{Exchange, Format, Skip, remote_user};
 /// length; also when the client went away, the handler panicked or the request was given up. Then it says `aborted`, and
 /// without a head there is no status.
 ///
-/// The peer is whoever connected: what a proxy says of others in `X-Forwarded-For` could be said by anybody, so it is not
-/// believed. `:req[x-forwarded-for]` shows it.
+/// The peer is whoever connected, unless a [`ClientAddress`] says otherwise: what a proxy says of others in
+/// `X-Forwarded-For` could be said by anybody, so it is not believed here. `:req[x-forwarded-for]` shows it.
 ///
 /// While the access log is not heard, which is looked up for each request, it costs next to nothing.
 #[derive(Clone, Debug)]
@@ -125,7 +125,7 @@ impl Entry {
             method: request.method().as_str().to_owned(),
             url: request.uri().path_and_query().map_or("*", |url| url.as_str()).to_owned(),
             http_version: version(request.version()),
-            remote_addr: request.peer_addr().map(|peer| peer.ip().to_string()),
+            remote_addr: ClientAddress::of(request).map(|address| address.to_string()),
             remote_user: text(headers, header::AUTHORIZATION.as_str()).as_deref().and_then(remote_user),
             id: context.as_ref().map(|context| context.request_id().to_owned()),
             request_headers: config.format.request_headers().iter().map(|name| text(headers, name)).collect(),
@@ -318,6 +318,21 @@ mod tests {
         assert_eq!(to_bytes(response.into_body()).await.unwrap(), "abcde");
         let line = written.line();
         assert!(line.starts_with("GET /stream 200 5 - ") && line.ends_with(" ms"), "{line}");
+    }
+
+    #[actix_web::test]
+    async fn the_client_is_the_peer_unless_it_is_known_better() {
+        use actix_web::HttpMessage as _;
+
+        let (written, _guard) = Written::listen();
+        let app = app!(":remote-addr");
+        let request = || TestRequest::get().uri("/empty").peer_addr("203.0.113.7:5000".parse().unwrap()).to_request();
+        drop(call_service(&app, request()).await);
+        assert_eq!(written.line(), "203.0.113.7");
+        let known = request();
+        known.extensions_mut().insert(ClientAddress("2001:db8::7".parse().unwrap()));
+        drop(call_service(&app, known).await);
+        assert_eq!(written.line(), "2001:db8::7");
     }
 
     #[actix_web::test]

@@ -4,9 +4,11 @@
 
 mod access_log;
 mod body;
+mod client;
 mod metrics;
 pub mod request;
 
 pub use access_log::{AccessLog, AccessLogService};
 pub use body::LoggedBody;
+pub use client::ClientAddress;
 pub use metrics::{HttpMetrics, HttpMetricsService};

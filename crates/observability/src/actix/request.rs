@@ -12,6 +12,7 @@ use actix_web::middleware::Next;
 use futures::future::LocalBoxFuture;
 use opentelemetry::propagation::Extractor;
 
+use super::ClientAddress;
 use crate::RequestContext;
 use crate::context::REQUEST_ID_HEADER;
 use crate::trace::{KeyValue, Span, SpanKind};
@@ -70,8 +71,8 @@ fn attributes(method: &'static str, request: &ServiceRequest) -> Vec<KeyValue> {
         attributes.push(KeyValue::new("server.address", address));
         attributes.extend(port.map(|port| KeyValue::new("server.port", i64::from(port))));
     }
-    if let Some(peer) = request.peer_addr() {
-        attributes.push(KeyValue::new("client.address", peer.ip().to_string()));
+    if let Some(client) = ClientAddress::of(request) {
+        attributes.push(KeyValue::new("client.address", client.to_string()));
     }
     if let Some(agent) = request.headers().get("user-agent").and_then(|value| value.to_str().ok()) {
         attributes.push(KeyValue::new("user_agent.original", agent.to_owned()));

@@ -76,6 +76,11 @@ pub async fn connected(desk: &Desk, socket: &Socket, session: &Session) {
     socket.join(user_room(caller.id()));
     let device = desk.presence.begin(caller.id());
     socket.insert_extension(Here { device: device.clone(), arrived: watch::Sender::new(false) });
+    // Its end may have come before this.
+    if !socket.is_connected() {
+        desk.presence.end(&device, Parting::Lost);
+        return;
+    }
     let mut failures = 0;
     loop {
         let caller = session.caller();

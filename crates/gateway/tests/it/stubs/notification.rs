@@ -33,9 +33,14 @@ impl Notifications {
     pub(crate) fn append(&self, user_id: &str, event: &str, data_json: &str) -> u64 {
         let mut inboxes = self.inboxes.lock().unwrap();
         let inbox = inboxes.entry(user_id.to_owned()).or_default();
-        let seq = inbox.len() as u64 + 1;
+        let seq = inbox.last().map_or(0, |entry| entry.seq) + 1;
         inbox.push(InboxEntry { seq, event: event.to_owned(), data_json: data_json.to_owned(), created_at_unix_ms: 0 });
         seq
+    }
+
+    /// Takes entries away, up to this one.
+    pub(crate) fn forget(&self, user_id: &str, up_to: u64) {
+        self.inboxes.lock().unwrap().entry(user_id.to_owned()).or_default().retain(|entry| entry.seq > up_to);
     }
 }
 
@@ -62,7 +67,7 @@ impl NotificationService for Notifications {
             let inbox = inboxes.get(&user_id).map_or(&[][..], Vec::as_slice);
             let limit = if limit == 0 { 100 } else { limit as usize };
             let items = inbox.iter().filter(|entry| entry.seq > after_seq).take(limit).cloned().collect();
-            ListInboxResponse { items, head_seq: inbox.len() as u64 }
+            ListInboxResponse { items, head_seq: inbox.last().map_or(0, |entry| entry.seq) }
         };
         let after_read = self.after_read.lock().unwrap().take();
         if let Some(after_read) = after_read {

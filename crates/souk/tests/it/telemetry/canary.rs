@@ -132,13 +132,21 @@ impl Planter<'_> {
         assert_eq!(status, 200, "{answer}");
     }
 
-    async fn addresses(&self, token: &str, admin: &str) {
+    async fn addresses(&self, user: &str, token: &str, admin: &str) {
         let get = |path: &'static str, token: &str| {
             let token = token.to_owned();
             async move { self.ask(Method::GET, path, &token, None).await.0.as_u16() }
         };
         assert_eq!(get("/api/orders", "canary.opaque-token.6").await, 401);
+        for path in ["/events", "/poll/0190a1b2-0000-7000-8000-000000000001", "/socket.io/"] {
+            for name in ["token", "%74oken", "t%6fken", "TOKEN"] {
+                let address = format!("{path}?EIO=4&transport=polling&{name}=canary.query-token.7");
+                let response = self.shop.client.get(self.shop.souk.url(&address)).send().await.unwrap();
+                assert_ne!(response.status().as_u16(), 500, "{address}");
+            }
+        }
         assert_eq!(get("/events?token=canary.query-token.7", "").await, 401);
+        assert_eq!(get("/api/orders?token=canary.query-token.7", "").await, 401);
         get("/api/products?search=378282246310005", "").await;
         get("/api/products?no_such=378282246310005", "").await;
         assert_eq!(get("/api/products/4242424242424242", "").await, 404);
@@ -146,8 +154,15 @@ impl Planter<'_> {
         get("/api/users?search=canary.searched@souk.test", admin).await;
         get("/api/users/canary.searched@souk.test", admin).await;
         // A real token in the query, as a browser sends it.
-        let url = self.shop.souk.url(&format!("/events?token={token}"));
-        assert_eq!(self.shop.client.get(url).send().await.unwrap().status(), 200);
+        for address in [
+            format!("/events?token={token}"),
+            format!("/events?%74oken={token}"),
+            format!("/poll/{user}?token={token}"),
+            format!("/poll/{user}?t%6Fken={token}&cursor=0"),
+        ] {
+            let response = self.shop.client.get(self.shop.souk.url(&address)).send().await.unwrap();
+            assert_eq!(response.status(), 200, "{address}");
+        }
     }
 
     async fn staff(&self, user: &str, admin: &str) {
@@ -200,7 +215,7 @@ async fn planted_secrets_are_in_no_line_span_metric_or_event() {
     let admin = shop.souk.log_in(&shop.client, "admin@souk.test", "souk-demo-1").await;
     let (access, user, tokens) = planter.accounts().await;
     planter.orders(&access).await;
-    planter.addresses(&access, &admin).await;
+    planter.addresses(&user, &access, &admin).await;
     planter.staff(&user, &admin).await;
     let stores = Stores::of(shop.folder.path());
     eventually("all is done", PATIENCE, || stores.settled()).await;
