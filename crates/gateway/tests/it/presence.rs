@@ -173,6 +173,8 @@ async fn while_the_store_is_away_nobody_waits_and_then_it_is_told_everything() {
     let store = Store::new("one");
     let one = Gateway::on(store.clone(), "one");
     let stays = one.comes(1, &["room:a"]);
+    // The first heartbeat tells of all who are here, in no order.
+    one.heard.becomes(&["+1 room:a"]).await;
     let goes = one.comes(2, &["room:a"]);
     one.heard.becomes(&["+1 room:a", "+2 room:a"]).await;
     store.set_away(true);

@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Times of the tests: as between each other in earnest, and short.
 const TIMING: Timing = Timing {
     beat: Duration::from_millis(400),
-    expiry: Duration::from_millis(1_000),
+    expiry: Duration::from_secs(1),
     grace: Duration::from_millis(200),
     sweep: Duration::from_millis(40),
 };
