@@ -24,6 +24,7 @@ use crate::live::revocation_loader::RevocationLoader;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
 use crate::realtime::cluster::{Cluster, ClusterError};
+use crate::realtime::drain::{Departures, Drain};
 use crate::realtime::presence::{Presence, sockets};
 use crate::realtime::{Desk, endpoint, guard};
 use crate::routes;
@@ -40,6 +41,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// Serves until its handle stops it.
     pub server: Server,
+    /// What is to be done with its clients once it is asked to stop, before the server is stopped. Tasks end with it.
+    pub drain: Drain,
     /// What goes on beside the requests.
     pub tasks: Vec<BackgroundTask>,
     /// What it depends on.
@@ -96,12 +99,17 @@ pub async fn build(
     let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
     let cookies = CookieOrigins::new(settings.cors_origins.clone());
     let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations), cookies));
+    // Cancelled only when the clients have been moved elsewhere: until then they are told what happens.
+    let ended = CancellationToken::new();
+    let departures = Arc::new(Departures::default());
     let live = Arc::new(Live {
         hub: Arc::clone(&hub),
         clients: clients.clone(),
         access: Arc::clone(&access),
         clock: Arc::clone(&platform.clock),
-        stop: platform.stop.clone(),
+        draining: platform.stop.clone(),
+        departures: Arc::clone(&departures),
+        stop: ended.clone(),
     });
     let desk = Desk {
         clients: clients.clone(),
@@ -124,23 +132,22 @@ pub async fn build(
         desk: desk.clone(),
         io: io.clone(),
     });
-    let consume = consumer::subscribe(&bus, &instance, realtime, platform.stop.clone()).await?;
+    let consume = consumer::subscribe(&bus, &instance, realtime, ended.clone()).await?;
     let ids = Arc::clone(&platform.ids);
     let loader =
         RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, desk: desk.clone(), ids };
-    // Presence ends after the sockets: it still tells that they went.
-    let sockets_ended = CancellationToken::new();
     let mut tasks = vec![
         load_revocations(loader, platform.stop.clone()),
         consume,
-        guard_sockets(desk, platform.stop.clone()),
-        presence.run(sockets::announcer(&io), sockets_ended.clone()),
-        run_sockets(io, platform.stop.clone(), sockets_ended),
+        guard_sockets(desk, ended.clone()),
+        presence.run(sockets::announcer(&io), ended.clone()),
+        run_sockets(io.clone(), ended.clone()),
     ];
-    tasks.extend(cluster.watch(&platform.stop));
+    tasks.extend(cluster.watch(&ended));
     let mut checks = checks(bus, revocations);
     checks.push(cluster.check());
-    Ok(Gateway { address, server, tasks, checks })
+    let drain = Drain { io, departures, pace: settings.drain, ended };
+    Ok(Gateway { address, server, tasks, drain, checks })
 }
 
 fn bind(
@@ -197,14 +204,8 @@ fn guard_sockets(desk: Desk, stop: CancellationToken) -> BackgroundTask {
     BackgroundTask::new("gateway socket guard", move || guard::run(desk.clone(), stop.clone()))
 }
 
-fn run_sockets(io: SocketIo, stop: CancellationToken, ended: CancellationToken) -> BackgroundTask {
-    BackgroundTask::new("gateway sockets", move || {
-        let (running, ended) = (endpoint::run(io.clone(), stop.clone()), ended.clone());
-        async move {
-            running.await;
-            ended.cancel();
-        }
-    })
+fn run_sockets(io: SocketIo, ended: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway sockets", move || endpoint::run(io.clone(), ended.clone()))
 }
 
 fn checks(bus: Arc<dyn EventBus>, revocations: Arc<Revocations>) -> Vec<HealthCheck> {

@@ -21,7 +21,8 @@ fn main() -> ExitCode {
             lone.startup.watch(messaging::broker_check(&bus));
             let gateway = bootstrap::build(&settings, &lone.platform, bus, lone.health.clone()).await?;
             tracing::info!(http = %gateway.address, "serving");
-            lone.serve_http(gateway.server, gateway.tasks, gateway.checks).await
+            let longest = gateway.drain.longest();
+            lone.serve_http(gateway.server, (gateway.drain.run(), longest), gateway.tasks, gateway.checks).await
         },
     )
 }

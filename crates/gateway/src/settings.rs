@@ -9,6 +9,8 @@ use std::time::Duration;
 use observability::access_log::{Format, Skip};
 use service_kit::settings::Source;
 
+use crate::realtime::drain::Pace;
+
 use crate::middleware::forwarded::TrustedProxies;
 use crate::realtime::presence::Timing;
 
@@ -33,6 +35,8 @@ pub struct Settings {
     pub workers: Option<NonZeroUsize>,
     /// The time a request has, with everything that is asked for it.
     pub request_timeout: Duration,
+    /// How its clients are moved elsewhere when it stops.
+    pub drain: Pace,
     /// What connects the gateways: `memory://` for one alone, `redis://…` for several.
     pub realtime_url: String,
     /// About how many events the stream in Redis keeps for gateways and clients that have yet to read them.
@@ -67,6 +71,7 @@ impl Settings {
         if !(1..=MAX_REQUEST_TIMEOUT_MS).contains(&timeout_ms) {
             source.problem(timeout_key, &format!("'{timeout_ms}' is not valid: use 1 to {MAX_REQUEST_TIMEOUT_MS}"));
         }
+        let drain = drain_pace(source);
         let realtime_url = source.or(
             "SOUK_REALTIME_URL",
             "memory://",
@@ -100,6 +105,7 @@ impl Settings {
             trusted_proxies,
             workers,
             request_timeout,
+            drain,
             realtime_url,
             realtime_stream_length,
             presence: Timing::DEFAULT,
@@ -107,6 +113,26 @@ impl Settings {
             access_log_skip,
         }
     }
+}
+
+fn drain_pace(source: &mut Source) -> Pace {
+    let usual = Pace::default();
+    let per_second = source.or(
+        "SOUK_GATEWAY_DRAIN_PER_SECOND",
+        &usual.per_second.to_string(),
+        "live clients moved elsewhere in a second, at most, when the gateway stops",
+    );
+    let delay_ms: u64 = source.or(
+        "SOUK_GATEWAY_DRAIN_DELAY_MS",
+        "0",
+        "wait before the first is moved, so that balancers learn that this gateway is not ready",
+    );
+    let key = "SOUK_GATEWAY_DRAIN_TIMEOUT_MS";
+    let longest_ms: u64 = source.or(key, "20000", "all of that, in milliseconds; who is left then is disconnected");
+    if longest_ms < delay_ms.saturating_add(1000) {
+        source.problem(key, &format!("'{longest_ms}' is not valid: use at least a second more than the delay"));
+    }
+    Pace { per_second, delay: Duration::from_millis(delay_ms), longest: Duration::from_millis(longest_ms) }
 }
 
 /// Whether the process's logs are for people. They are read before any service's own settings; as JSON if they were not.

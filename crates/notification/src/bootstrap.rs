@@ -1,6 +1,6 @@
 //! The composition root: the only place that names concrete adapters.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use contracts::grpc::notification::chat_service_server::ChatServiceServer;
@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::adapters::clients::users::GrpcUserDirectory;
-use crate::adapters::mail::file::FileMailer;
 #[cfg(feature = "mongodb")]
 use crate::adapters::persistence::mongo::MongoStore;
 use crate::adapters::persistence::sqlite::SqliteStore;
@@ -25,6 +24,7 @@ use crate::api::consumers::{self, Events};
 use crate::api::grpc::NotificationApi;
 use crate::api::grpc::chat::ChatApi;
 use crate::application::MailSignal;
+use crate::application::acknowledge::Acknowledge;
 use crate::application::chat::ports::ChatRepository;
 use crate::application::deliver_emails::DeliverEmails;
 use crate::application::forget_contact::ForgetContact;
@@ -39,6 +39,7 @@ use crate::application::record_order_event::RecordOrderEvent;
 use crate::settings::{EmailUrl, Settings};
 
 mod audit;
+mod mail;
 
 pub use audit::audit;
 
@@ -59,6 +60,10 @@ pub enum BootstrapError {
     #[cfg(feature = "mongodb")]
     #[error("{} must say where emails go: the store is no file that they could lie beside", Settings::EMAIL_URL)]
     NoPlaceForEmails,
+    /// The mail server can't be used as the settings want it.
+    #[cfg(feature = "smtp")]
+    #[error("{} can't be used", Settings::EMAIL_URL)]
+    Mail(#[source] crate::adapters::mail::smtp::SmtpTlsError),
     /// The store could not be opened.
     #[error("{}: the store could not be opened", Settings::DATABASE_URL)]
     Open(#[source] sqlite::OpenError),
@@ -87,7 +92,7 @@ struct Stores {
     chat: Arc<dyn ChatRepository>,
     relay: BackgroundTask,
     check: HealthCheck,
-    mail_folder: PathBuf,
+    mail: EmailUrl,
 }
 
 /// Builds the service. On return its queue is declared: events published from then on reach it.
@@ -108,13 +113,14 @@ pub async fn build(
         queue: stores.emails,
         contacts: Arc::clone(&stores.contacts),
         directory: Arc::clone(&directory),
-        mailer: Arc::new(FileMailer::new(stores.mail_folder, settings.email_from.clone())),
+        mailer: mail::mailer(stores.mail, settings.email_from.clone())?,
         clock: Arc::clone(&platform.clock),
         signal: Arc::clone(&signal),
     });
     let forget_old = Arc::new(ForgetOld::new(stores.housekeeping, Arc::clone(&platform.clock)));
     let api = NotificationApi {
         queries: Arc::new(Queries::new(Arc::clone(&stores.inbox))),
+        acknowledge: Arc::new(Acknowledge::new(Arc::clone(&stores.inbox))),
         mark_read: Arc::new(MarkRead::new(Arc::clone(&stores.inbox), Arc::clone(&platform.clock))),
         preferences: Arc::new(Preferences::new(stores.preferences)),
     };
@@ -188,11 +194,8 @@ pub async fn outbox_status(url: &str) -> Result<Arc<dyn OutboxStatusSource>, Boo
 fn open_sqlite(settings: &Settings, platform: &Platform, bus: &Arc<dyn EventBus>) -> Result<Stores, BootstrapError> {
     let url: SqliteUrl = settings.database_url.parse().map_err(BootstrapError::InvalidUrl)?;
     let store = Arc::new(SqliteStore::open(&url, Arc::clone(&platform.ids)).map_err(BootstrapError::Open)?);
-    let mail_folder = match &settings.email_url {
-        Some(EmailUrl::Folder(folder)) => folder.clone(),
-        None => beside(url.path()),
-    };
-    tracing::info!(store = "sqlite", path = %url.path().display(), mail = %mail_folder.display(), "notification store opened");
+    let mail = settings.email_url.clone().unwrap_or_else(|| beside(url.path()));
+    tracing::info!(store = "sqlite", path = %url.path().display(), "notification store opened");
     let ping = Arc::clone(&store);
     Ok(Stores {
         relay: relay_task(store.outbox(), bus, &platform.stop),
@@ -200,7 +203,7 @@ fn open_sqlite(settings: &Settings, platform: &Platform, bus: &Arc<dyn EventBus>
             let store = Arc::clone(&ping);
             async move { store.ping().await.map_err(|error| error.to_string()) }
         }),
-        mail_folder,
+        mail,
         inbox: store.clone(),
         preferences: store.clone(),
         contacts: store.clone(),
@@ -219,10 +222,8 @@ async fn open_mongo(
 ) -> Result<Stores, BootstrapError> {
     let store = MongoStore::open(&settings.database_url, Arc::clone(&platform.ids)).await;
     let store = Arc::new(store.map_err(BootstrapError::InvalidMongoUrl)?);
-    let Some(EmailUrl::Folder(mail_folder)) = settings.email_url.clone() else {
-        return Err(BootstrapError::NoPlaceForEmails);
-    };
-    tracing::info!(store = "mongodb", mail = %mail_folder.display(), "notification store chosen");
+    let mail = settings.email_url.clone().ok_or(BootstrapError::NoPlaceForEmails)?;
+    tracing::info!(store = "mongodb", "notification store chosen");
     let ping = Arc::clone(&store);
     Ok(Stores {
         relay: relay_task(store.outbox(), bus, &platform.stop),
@@ -230,7 +231,7 @@ async fn open_mongo(
             let store = Arc::clone(&ping);
             async move { store.ping().await.map_err(|error| observability::logs::error_chain(&error)) }
         }),
-        mail_folder,
+        mail,
         inbox: store.clone(),
         preferences: store.clone(),
         contacts: store.clone(),
@@ -240,8 +241,8 @@ async fn open_mongo(
     })
 }
 
-fn beside(database: &Path) -> PathBuf {
-    database.parent().unwrap_or(Path::new("")).join("mail")
+fn beside(database: &Path) -> EmailUrl {
+    EmailUrl::Folder(database.parent().unwrap_or(Path::new("")).join("mail"))
 }
 
 fn task<F>(

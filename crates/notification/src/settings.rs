@@ -1,10 +1,16 @@
 //! What can be set.
 
+#[cfg(feature = "smtp")]
+mod smtp_url;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use lettre::message::Mailbox;
 use service_kit::settings::Source;
+
+#[cfg(feature = "smtp")]
+pub use smtp_url::{InvalidSmtpUrl, SmtpTls, SmtpUrl};
 
 /// The settings of the notification service.
 #[derive(Clone, Debug)]
@@ -40,7 +46,12 @@ impl Settings {
             database_url,
             email_url: source.optional(
                 Self::EMAIL_URL,
-                "where emails go: file://<folder> for .eml files (default: the folder mail beside the database)",
+                if cfg!(feature = "smtp") {
+                    "where emails go: file://<folder> for .eml files (default: the folder mail beside the database), or a mail \
+                     server: smtp://[user:password@]host[:port][?tls=none|opportunistic|required], smtps://…"
+                } else {
+                    "where emails go: file://<folder> for .eml files (default: the folder mail beside the database)"
+                },
             ),
             email_from: source.or(
                 Self::EMAIL_FROM,
@@ -56,6 +67,9 @@ impl Settings {
 pub enum EmailUrl {
     /// `file://<folder>`: one `.eml` file for each email.
     Folder(PathBuf),
+    /// `smtp://…` and `smtps://…`: a mail server.
+    #[cfg(feature = "smtp")]
+    Smtp(SmtpUrl),
 }
 
 /// The text names no place for emails that this build can reach.
@@ -65,9 +79,16 @@ pub enum InvalidEmailUrl {
     #[error("this build sends email to files only; set file://<folder> instead of {0}://")]
     NotCompiledIn(String),
     /// No address at all.
-    #[error("expected file://<folder>")]
+    #[error("expected {EXPECTED}")]
     Malformed,
+    /// The address of a mail server is malformed.
+    #[cfg(feature = "smtp")]
+    #[error(transparent)]
+    Smtp(#[from] InvalidSmtpUrl),
 }
+
+const EXPECTED: &str =
+    if cfg!(feature = "smtp") { "file://<folder>, smtp://<host> or smtps://<host>" } else { "file://<folder>" };
 
 impl FromStr for EmailUrl {
     type Err = InvalidEmailUrl;
@@ -76,8 +97,11 @@ impl FromStr for EmailUrl {
             Some(("file", folder)) if !folder.is_empty() && !folder.contains('\0') => {
                 Ok(Self::Folder(PathBuf::from(folder)))
             }
-            Some(("file", _)) | None => Err(InvalidEmailUrl::Malformed),
-            Some((scheme, _)) => Err(InvalidEmailUrl::NotCompiledIn(scheme.to_owned())),
+            #[cfg(feature = "smtp")]
+            Some(("smtp" | "smtps", _)) => Ok(Self::Smtp(text.parse()?)),
+            #[cfg(not(feature = "smtp"))]
+            Some((scheme @ ("smtp" | "smtps"), _)) => Err(InvalidEmailUrl::NotCompiledIn(scheme.to_owned())),
+            _ => Err(InvalidEmailUrl::Malformed),
         }
     }
 }
@@ -104,16 +128,19 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_impossible_is_told_at_once() {
-        let mut source = source(&[(Settings::EMAIL_URL, "smtp://relay:25"), (Settings::EMAIL_FROM, "nobody")]);
+        let url = "smtp://souk:hunter2@relay:port";
+        let mut source = source(&[(Settings::EMAIL_URL, url), (Settings::EMAIL_FROM, "nobody")]);
         Settings::load(&mut source, None);
         let message = source.finish().unwrap_err().to_string();
         for part in [
             "SOUK_NOTIFICATION_DATABASE_URL is not set",
-            "this build sends email to files only",
+            "SOUK_NOTIFICATION_EMAIL_URL 'smtp://souk:***@relay:port' is not valid",
+            if cfg!(feature = "smtp") { "must be 1 to 65535" } else { "this build sends email to files only" },
             "SOUK_NOTIFICATION_EMAIL_FROM 'nobody' is not valid",
         ] {
             assert!(message.contains(part), "{part} in {message}");
         }
+        assert!(!message.contains("hunter2"));
     }
 
     #[test]

@@ -319,6 +319,7 @@ impl Lone {
     pub async fn serve_http(
         self,
         server: actix_web::dev::Server,
+        (drain, longest): (impl Future<Output = ()> + Send + 'static, Duration),
         tasks: Vec<BackgroundTask>,
         checks: Vec<HealthCheck>,
     ) -> anyhow::Result<()> {
@@ -329,7 +330,7 @@ impl Lone {
         for task in tasks {
             host.run(self.name, task);
         }
-        host.run_http("public HTTP", server);
+        host.run_http_until_drained("public HTTP", server, drain, longest);
         self.is_serving();
         tokio::select! {
             () = self.asked_to_stop.cancelled() => {}

@@ -6,9 +6,11 @@
 //! its node, recovers on any node within two minutes. `auth.token` may be any string: it says who the client is, and a
 //! session is recovered only for the same.
 //!
+//! SIGUSR1 drains it, 50 connections a second; it says when that is done.
+//!
 //! Start two, kill one with `kill -9`, and see its clients go on at the other.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use actix_web::{App, HttpServer};
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,16 @@ async fn emit(socket: Socket, Data(tick): Data<Tick>) -> Result<(), EncodeError>
     socket.everyone().to("all").emit("tick", &tick)
 }
 
+/// Sends the clients to the other nodes when it is told to.
+#[cfg(unix)]
+async fn drain_when_told(io: SocketIo) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::user_defined1())?.recv().await;
+    io.drain(NonZeroU32::new(50).unwrap_or(NonZeroU32::MIN)).await;
+    println!("drained");
+    Ok(())
+}
+
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
@@ -65,6 +77,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for address in server.addrs() {
         println!("listening on {address}");
     }
+    #[cfg(unix)]
+    actix_web::rt::spawn(drain_when_told(io.clone()));
     // At the end clients are told, and what waits for the other nodes goes out.
     io.run_until_signal(server.run()).await?;
     Ok(())

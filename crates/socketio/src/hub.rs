@@ -45,6 +45,8 @@ pub(crate) struct Hub {
     mailboxes: Mutex<Vec<Mailbox>>,
     behind: Behind,
     closing: AtomicBool,
+    /// How many are draining the server, or have drained it.
+    draining: AtomicUsize,
 }
 
 /// What is spoken over the connections.
@@ -191,6 +193,7 @@ impl Hub {
             mailboxes: Mutex::default(),
             behind,
             closing: AtomicBool::new(false),
+            draining: AtomicUsize::new(0),
         })
     }
 
@@ -201,8 +204,19 @@ impl Hub {
         }
     }
 
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+    /// Whether no new connections are taken any more, or for now.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.closing.load(Ordering::SeqCst) || self.draining.load(Ordering::SeqCst) > 0
+    }
+
+    /// New connections are refused from now on.
+    pub(crate) fn begin_draining(&self) {
+        self.draining.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Takes back [`Self::begin_draining`].
+    pub(crate) fn cancel_draining(&self) {
+        self.draining.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Milliseconds since the server started.
@@ -275,7 +289,7 @@ impl Hub {
 
     /// Ends all connections; no new ones are let in.
     pub(crate) fn close_all(&self) {
-        self.closing.store(true, Ordering::Release);
+        self.closing.store(true, Ordering::SeqCst);
         for conn in self.connections() {
             conn.close(DisconnectReason::ServerShuttingDown);
         }

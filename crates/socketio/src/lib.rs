@@ -8,6 +8,7 @@ mod codec;
 mod config;
 mod connect;
 mod connection;
+mod drain;
 mod emitter;
 mod engine;
 mod events;

@@ -14,6 +14,8 @@ use crate::{
     events,
     hub::Hub,
     namespace::Runtime,
+    recovery::Sessions,
+    socket::Inner,
     worker::{AckRequest, Delivery, Op, Tally},
 };
 
@@ -56,12 +58,9 @@ pub(crate) fn deliver(
         *served = Some(offset);
         post(hub, namespace, broadcast, &stamped, Some(offset), acks);
     } else if acks.is_none() && is_taken_for_offset(&broadcast.payload) {
-        // Held until the event is among the others of its namespace, so that no client is ahead of the stamp by then.
-        let served = namespace.served.lock();
-        let stamp = served.unwrap_or_else(|| sessions.position(&namespace.name));
-        let right_after = Offset { sequence: stamp.sequence.saturating_add(1), ..stamp };
-        let stamped = broadcast.payload.with_offset(stamp);
-        post_unstored(hub, namespace, broadcast, &stamped, right_after);
+        stamped(namespace, &*sessions, broadcast, |delivery| {
+            hub.post_all(|| Op::Deliver(delivery.clone()));
+        });
     } else {
         post(hub, namespace, broadcast, &broadcast.payload, None, acks);
     }
@@ -99,18 +98,39 @@ fn post(
     }
 }
 
-/// One that is not stored, and old news to a socket that has been served up to `stands_at` or beyond.
-fn post_unstored(hub: &Arc<Hub>, namespace: &Runtime, broadcast: &Broadcast, payload: &Payload, stands_at: Offset) {
+/// Posts one that is not stored, and is old news to a socket that has been served beyond where the others are.
+fn stamped(namespace: &Runtime, sessions: &dyn Sessions, broadcast: &Broadcast, post: impl FnOnce(&Arc<Delivery>)) {
+    // Held until the event is among the others of its namespace, so that no client is ahead of the stamp by then.
+    let served = namespace.served.lock();
+    let stamp = served.unwrap_or_else(|| sessions.position(&namespace.name));
+    let right_after = Offset { sequence: stamp.sequence.saturating_add(1), ..stamp };
     let delivery = Arc::new(Delivery {
         namespace: namespace.index(),
-        frames: namespace.event_frames(None, payload),
+        frames: namespace.event_frames(None, &broadcast.payload.with_offset(stamp)),
         target: broadcast.target.clone(),
         volatile: broadcast.volatile,
         offset: None,
-        stands_at: Some(stands_at),
+        stands_at: Some(right_after),
         acks: None,
     });
-    hub.post_all(|| Op::Deliver(delivery.clone()));
+    post(&delivery);
+}
+
+/// Sends to one socket what is not stored.
+pub(crate) fn send_unstored(socket: &Arc<Inner>, payload: Payload, volatile: bool) {
+    let (conn, namespace) = (&socket.conn, &socket.namespace);
+    if socket.pid.is_some()
+        && is_taken_for_offset(&payload)
+        && let Some(sessions) = conn.hub.namespaces().and_then(|namespaces| namespaces.adapter.sessions())
+    {
+        let target = Target { rooms: vec![Room::from(socket.id.as_str())], except: Vec::new() };
+        let broadcast = Broadcast { payload, target, volatile };
+        stamped(namespace, &*sessions, &broadcast, |delivery| conn.hub.post(conn, Op::Deliver(delivery.clone())));
+        conn.hub.catch_up();
+        return;
+    }
+    let frames = namespace.event_frames(None, &payload);
+    conn.hub.dispatch(conn, Op::Send { socket: socket.clone(), frames, volatile });
 }
 
 fn deliver_with_acks(

@@ -1,14 +1,15 @@
 //! The server: how it is built, mounted and used.
 
-use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use actix_web::{HttpRequest, web};
 
 use crate::{
     Emitter, Snapshot,
-    adapter::{Adapter, LocalAdapter},
+    adapter::{Adapter, AdapterError, LocalAdapter},
     bare,
     config::Config,
+    drain,
     engine::{Cors, Forbidden, http},
     hub::{Hub, Namespaces, Protocol},
     limits::Limits,
@@ -93,6 +94,40 @@ impl SocketIo {
         self.close().await;
         let (served, ()) = futures::join!(server, handle.stop(true));
         served
+    }
+
+    /// Empties the server before it is replaced: new connections are refused from this call on (a 503 with `Retry-After`),
+    /// and those that are there are closed in random order, about `per_second` of them. Each gets what waits for it first. To the
+    /// client it looks like a lost network (`transport close`): it connects anew by itself, to wherever that leads, and recovers its
+    /// session there. Here the reason is [`crate::DisconnectReason::ServerShuttingDown`].
+    ///
+    /// Done when the clients have been told, except those that take nothing for [`Builder::ping_timeout`]; [`Self::close`] is for
+    /// what is left then. Dropped before, it closes no more of them, and new ones are let in again.
+    ///
+    /// ```no_run
+    /// # use std::{num::NonZeroU32, time::Duration};
+    /// # async fn example(io: socketio::SocketIo) {
+    /// let rate = NonZeroU32::new(500).expect("not zero");
+    /// // Whoever is still here after a minute is closed along with the server.
+    /// let _ = tokio::time::timeout(Duration::from_mins(1), io.drain(rate)).await;
+    /// io.close().await;
+    /// # }
+    /// ```
+    pub fn drain(&self, per_second: NonZeroU32) -> impl Future<Output = ()> + Send + use<> {
+        drain::run(&self.0, per_second)
+    }
+
+    /// Waits until the store of the cluster has everything that was broadcast before this call, on this node and to all
+    /// namespaces: then it reaches its sockets though this node dies. At once where there is no such store.
+    ///
+    /// # Errors
+    /// It was not stored within this time, though it may be yet; or some of it was dropped, because too much waited already
+    /// (`max_queued` of the adapter). The latter is noticed as long as what waited then still
+    /// waits, so call it right after sending.
+    pub async fn flush(&self, within: Duration) -> Result<(), AdapterError> {
+        let Some(namespaces) = self.0.namespaces() else { return Ok(()) };
+        let late = || AdapterError::Unavailable(format!("not stored within {within:?}"));
+        tokio::time::timeout(within, namespaces.adapter.flush()).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// Disconnects all clients (`server shutting down`: they may recover elsewhere), refuses new ones, sends what waits

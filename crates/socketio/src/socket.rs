@@ -504,35 +504,40 @@ impl Socket {
     /// # Errors
     /// The data has no form in JSON.
     pub fn emit_volatile<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EncodeError> {
-        self.send_payload(Payload::event(event, data)?, true);
+        node::send_unstored(&self.0, Payload::event(event, data)?, true);
         Ok(())
+    }
+
+    /// Sends an event over this connection alone: it is not left out however busy the client is, but neither stored for recovery
+    /// nor sent again.
+    ///
+    /// It goes out before all that is sent to the socket afterwards. In a cluster, events that are stored pass through the store
+    /// first: such a one that was sent just before may come after it.
+    ///
+    /// # Errors
+    /// The data has no form in JSON.
+    pub fn emit_local<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EncodeError> {
+        self.emit_local_payload(Payload::event(event, data)?);
+        Ok(())
+    }
+
+    /// [`Self::emit_local`] of an event as it came by [`crate::handler::Args`], or was made.
+    pub fn emit_local_payload(&self, payload: Payload) {
+        node::send_unstored(&self.0, payload, false);
     }
 
     /// Sends an event as it came by [`crate::handler::Args`], or was made.
     pub fn emit_payload(&self, payload: Payload) {
-        self.send_payload(payload, false);
-    }
-
-    fn send_payload(&self, payload: Payload, volatile: bool) {
         let socket = &self.0;
         if socket.pid.is_some()
-            && !volatile
             && let Some(namespaces) = socket.conn.hub.namespaces()
         {
             let target = Target { rooms: vec![Room::from(socket.id.as_str())], except: Vec::new() };
-            namespaces.adapter.broadcast(&socket.namespace.name, Broadcast { payload, target, volatile });
+            namespaces.adapter.broadcast(&socket.namespace.name, Broadcast { payload, target, volatile: false });
             socket.conn.hub.catch_up();
-            return;
+        } else {
+            node::send_unstored(socket, payload, false);
         }
-        if socket.pid.is_some() && node::is_taken_for_offset(&payload) {
-            let target = Target { rooms: vec![Room::from(socket.id.as_str())], except: Vec::new() };
-            let broadcast = Broadcast { payload, target, volatile };
-            node::deliver(&socket.conn.hub, &socket.namespace, &broadcast, None, None);
-            socket.conn.hub.catch_up();
-            return;
-        }
-        let frames = socket.namespace.event_frames(None, &payload);
-        socket.conn.hub.dispatch(&socket.conn, Op::Send { socket: socket.clone(), frames, volatile });
     }
 
     /// Sends an event and waits for the client's acknowledgement, for as long as `timeout`.

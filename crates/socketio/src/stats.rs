@@ -87,6 +87,10 @@ statistics! {
     slow_consumers: Counter,
     /// Requests refused: too many connections of one address.
     refused_connections_per_ip: Counter,
+    /// Connections that were closed by draining.
+    drained: Counter,
+    /// Requests refused because the server is being drained or has been closed.
+    refused_while_stopping: Counter,
     /// Requests refused by the `allow_request` hook.
     refused_by_hook: Counter,
     /// Requests refused because they are malformed or name no session.

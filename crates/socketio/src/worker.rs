@@ -125,6 +125,8 @@ pub(crate) enum Op {
         socket: Arc<Inner>,
         close: bool,
     },
+    /// The connection ends, since the server is being drained.
+    Drain(Arc<Conn>),
     JoinAll {
         namespace: Option<usize>,
         target: Arc<Target>,
@@ -583,6 +585,12 @@ impl Worker {
                 self.with_table(socket.namespace.index(), |table| table.leave(&socket, &rooms));
             }
             Op::Disconnect { socket, close } => disconnect(&socket, close),
+            Op::Drain(conn) => {
+                if !conn.is_closed() {
+                    hub.stats.drained.one();
+                    conn.close(DisconnectReason::ServerShuttingDown);
+                }
+            }
             Op::JoinAll { namespace, target, rooms } => self.with_table(namespace, |table| {
                 for socket in table.selected(&target) {
                     table.join(&socket, &socket.add_rooms(&rooms));

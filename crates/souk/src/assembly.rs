@@ -175,7 +175,8 @@ pub(crate) async fn start(
     for task in gateway.tasks {
         edge.host.run("gateway", task);
     }
-    edge.host.run_http("public HTTP", gateway.server);
+    let longest = gateway.drain.longest();
+    edge.host.run_http_until_drained("public HTTP", gateway.server, gateway.drain.run(), longest);
     wait_until_ready(&health, &edge.stop).await?;
     Ok(souk)
 }

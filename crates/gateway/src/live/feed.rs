@@ -17,6 +17,7 @@ use super::hub::{Heard, LiveMessage, RealtimeHub, Subscription};
 use super::metrics::{self, Transport};
 use crate::clients::{Clients, call};
 use crate::extract::{Access, Caller};
+use crate::realtime::drain::{Departures, Staying};
 
 /// The most entries handed out at once.
 pub const PAGE: u32 = 100;
@@ -30,6 +31,8 @@ pub enum Start {
     Now,
     /// With the entries after this one.
     After(u64),
+    /// With the entries after the last one that any device of the user has acknowledged.
+    Acknowledged,
     /// With a cursor that is none.
     Unreadable,
 }
@@ -58,6 +61,10 @@ pub struct Live {
     pub access: Arc<Access>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// This gateway is about to stop: who waits for a single answer gets it now.
+    pub draining: CancellationToken,
+    /// Has streams end one after the other.
+    pub departures: Arc<Departures>,
     /// Ends all feeds.
     pub stop: CancellationToken,
 }
@@ -81,9 +88,12 @@ impl Live {
         let (position, resync) = match start {
             Start::After(seq) if seq <= head && !begins_after_a_gap(&page, seq) => (seq, false),
             Start::Now => (head, false),
+            Start::Acknowledged => (page.acked_seq.min(head), false),
             Start::After(_) | Start::Unreadable => (head, true),
         };
-        let ready = fresh(page, position);
+        let acked = page.acked_seq;
+        // Only what was asked for from its place: the first page of another question is of no use.
+        let ready = if matches!(start, Start::After(_)) { fresh(page, position) } else { Vec::new() };
         Ok(InboxFeed {
             live: Arc::clone(self),
             transport,
@@ -91,6 +101,7 @@ impl Live {
             caller,
             subscription,
             head,
+            acked,
             resync,
             position,
             behind: ready.last().map_or(position, |entry| entry.seq) < head,
@@ -137,6 +148,7 @@ pub struct InboxFeed {
     caller: Caller,
     subscription: Subscription,
     head: u64,
+    acked: u64,
     resync: bool,
     /// The last entry handed out, or where the feed began.
     position: u64,
@@ -158,6 +170,21 @@ impl InboxFeed {
     /// The newest position there was when the feed was opened.
     pub fn head(&self) -> u64 {
         self.head
+    }
+
+    /// The highest position that any device of the user had acknowledged when the feed was opened; 0 for none.
+    pub fn acknowledged(&self) -> u64 {
+        self.acked
+    }
+
+    /// This gateway is about to stop.
+    pub fn draining(&self) -> CancellationToken {
+        self.live.draining.clone()
+    }
+
+    /// Counts a stream of this feed among those that end one after the other.
+    pub fn staying(&self) -> Staying {
+        Staying::at(&self.live.departures)
     }
 
     /// Whether the cursor asked for can't be resumed from: the client must read its state anew. The feed goes on from

@@ -12,6 +12,7 @@ use super::entry::Entry;
 use super::feed::{FeedEvent, InboxFeed};
 use super::frame;
 use super::metrics::{Counted, Transport};
+use crate::realtime::drain::Staying;
 
 /// How often an idle stream shows that it lives, by a comment (WHATWG HTML §9.2.7): proxies commonly drop what is silent
 /// for 60 s.
@@ -23,6 +24,7 @@ pub fn frames(feed: InboxFeed) -> impl Stream<Item = Result<Bytes, Refusal>> + '
     let stream = EventStream {
         heartbeat_at: Instant::now() + HEARTBEAT,
         greeted: false,
+        staying: feed.staying(),
         context: RequestContext::current_or_background(),
         feed,
         _counted: Counted::new(Transport::Sse),
@@ -38,6 +40,7 @@ struct EventStream {
     feed: InboxFeed,
     greeted: bool,
     heartbeat_at: Instant,
+    staying: Staying,
     context: RequestContext,
     _counted: Counted,
 }
@@ -48,9 +51,15 @@ impl EventStream {
             self.greeted = true;
             return Some(self.greeting());
         }
-        let Ok(event) = tokio::time::timeout_at(self.heartbeat_at, self.feed.next()).await else {
-            self.heartbeat_at += HEARTBEAT;
-            return Some(frame::HEARTBEAT);
+        let event = tokio::select! {
+            biased;
+            event = self.feed.next() => event,
+            () = tokio::time::sleep_until(self.heartbeat_at) => {
+                self.heartbeat_at += HEARTBEAT;
+                return Some(frame::HEARTBEAT);
+            }
+            // The client connects again, to a server that stays.
+            () = self.staying.turn() => return None,
         };
         match event {
             FeedEvent::Entries(entries) => {

@@ -92,7 +92,7 @@ impl<T> Call<T> {
             Err(refusal) if ack.is_wanted() => ack.send(&Refused::from(&refusal)),
             Err(refusal) => {
                 let error = json!({ "event": event, "error": reply::describe(&refusal) });
-                socket.everyone().local().to(socket.id().as_str()).emit("error", &error)
+                socket.emit_local("error", &error)
             }
         };
         if let Err(error) = sent {

@@ -99,13 +99,12 @@ fn gone(desk: &Desk, socket: &Socket, session: &Session, user: UserId) {
     desk.sessions.remove(socket, user);
 }
 
-/// Keeps the metrics up to date until `stop` is cancelled, then closes the server: clients are told, and go elsewhere.
-pub async fn run(io: SocketIo, stop: CancellationToken) {
+/// Keeps the metrics up to date until `ended` is cancelled.
+pub async fn run(io: SocketIo, ended: CancellationToken) {
     let mut carried = Snapshot::default();
-    while !stop.is_cancelled() {
+    while !ended.is_cancelled() {
         metrics::carry(&io, &mut carried);
-        let _ = tokio::time::timeout(CARRY_EVERY, stop.cancelled()).await;
+        let _ = tokio::time::timeout(CARRY_EVERY, ended.cancelled()).await;
     }
-    io.close().await;
     metrics::carry(&io, &mut carried);
 }

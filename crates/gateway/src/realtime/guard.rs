@@ -49,12 +49,12 @@ fn look_at(desk: &Desk, connected: &Connected) {
         end(&connected.socket);
     } else if left <= REMIND_BEFORE {
         let reminder = json!({ "expires_at": caller.user().expires_at });
-        let _ = connected.socket.everyone().local().to(connected.socket.id().as_str()).emit("auth:expiring", &reminder);
+        let _ = connected.socket.emit_local("auth:expiring", &reminder);
     }
 }
 
 /// Tells the client why, and disconnects it. It does not come back by itself, and its session is over.
 pub fn end(socket: &Socket) {
-    let _ = socket.everyone().local().to(socket.id().as_str()).emit("auth:revoked", &json!({ "message": INVALID }));
+    let _ = socket.emit_local("auth:revoked", &json!({ "message": INVALID }));
     socket.disconnect(false);
 }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use contracts::Refusal;
-use contracts::grpc::notification::MarkReadRequest;
+use contracts::grpc::notification::{AckInboxRequest, MarkReadRequest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use service_kit::backoff::Backoff;
@@ -29,7 +29,7 @@ const NOTE_EVERY: Duration = Duration::from_secs(1);
 
 /// Adds the events of the inbox.
 pub fn mount(namespace: Namespace) -> Namespace {
-    namespace.on("notification:mark_read", mark_read)
+    namespace.on("inbox:ack", acknowledge).on("notification:mark_read", mark_read)
 }
 
 /// Sends the inbox to a client, from `cursor` on, until it is gone.
@@ -68,10 +68,11 @@ fn start(socket: &Socket, cursor: &Value) -> Start {
     match cursor {
         Value::Null if socket.recovered() => noted(socket).map_or(Start::Now, Start::After),
         Value::Null => Start::Now,
+        Value::String(text) if text == "acked" => Start::Acknowledged,
         Value::String(text) => Start::parse(Some(text)),
         other => match Start::parse(Some(&other.to_string())) {
             Start::After(seq) => Start::After(seq),
-            Start::Now | Start::Unreadable => Start::Unreadable,
+            _ => Start::Unreadable,
         },
     }
 }
@@ -81,7 +82,8 @@ fn greet(socket: &Socket, feed: &InboxFeed, failures: u32) {
     if feed.must_resync() {
         emit(socket, "resync", &json!({ "cursor": feed.head() }));
     } else if failures == 0 {
-        emit(socket, "inbox:ready", &json!({ "cursor": feed.position(), "head": feed.head() }));
+        let ready = json!({ "cursor": feed.position(), "head": feed.head(), "acked": feed.acknowledged() });
+        emit(socket, "inbox:ready", &ready);
     }
 }
 
@@ -104,9 +106,8 @@ async fn send(socket: &Socket, session: &Session, feed: &mut InboxFeed) -> bool 
         };
         match event {
             FeedEvent::Entries(entries) => {
-                let to = socket.everyone().local().to(socket.id().as_str());
                 for payload in entries.iter().filter_map(|entry| entry.payload()) {
-                    to.emit_payload(payload);
+                    socket.emit_local_payload(payload);
                 }
                 note_at.get_or_insert_with(|| Instant::now() + NOTE_EVERY);
             }
@@ -136,6 +137,31 @@ fn noted(socket: &Socket) -> Option<u64> {
     serde_json::from_value::<Noted>(socket.data()).ok().map(|noted| noted.inbox)
 }
 
+/// How far the client has what it was sent: a cursor, alone or as `{cursor}`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Acknowledged {
+    /// Alone.
+    Bare(u64),
+    /// In an object, as entries have it.
+    Named {
+        /// The cursor.
+        cursor: u64,
+    },
+}
+
+/// `inbox:ack` cursor: kept for the user, so that a device without a cursor of its own can go on from there.
+async fn acknowledge(call: Call<Acknowledged>) {
+    call.answer(keep).await;
+}
+
+async fn keep(asker: Asker, acknowledged: Acknowledged) -> Result<Value, Refusal> {
+    let (Acknowledged::Bare(cursor) | Acknowledged::Named { cursor }) = acknowledged;
+    let request = asker.caller.request(AckInboxRequest { cursor })?;
+    let kept = call("notification.AckInbox", asker.desk.clients.notification().ack_inbox(request)).await?;
+    Ok(json!({ "cursor": kept.acked_seq }))
+}
+
 /// Which notification was read.
 #[derive(Deserialize)]
 pub struct Read {
@@ -155,7 +181,7 @@ async fn read(asker: Asker, read: Read) -> Result<Notification, Refusal> {
 }
 
 fn emit(socket: &Socket, event: &str, data: &Value) {
-    if let Err(error) = socket.everyone().local().to(socket.id().as_str()).emit(event, data) {
+    if let Err(error) = socket.emit_local(event, data) {
         tracing::error!(event, %error, "an event could not be encoded");
     }
 }

@@ -9,6 +9,7 @@
 //! | [`call`] | one event of a client: read, answered within its time, refused in one shape ([`reply`]) |
 //! | [`inbox`] | the user's inbox, from where the client left it |
 //! | [`rooms`] | rooms that clients make by joining them |
+//! | [`drain`] | a gateway that stops moves its clients elsewhere, at a pace |
 //! | [`announcements`] | what everyone is told |
 //! | [`presence`] | who is online, told to those who share a room |
 //! | [`cluster`] | what connects several gateways: memory for one alone, Redis for many |
@@ -26,6 +27,7 @@ pub mod cluster;
 #[cfg(feature = "redis")]
 mod cluster_metrics;
 pub mod desk;
+pub mod drain;
 pub mod endpoint;
 pub mod guard;
 pub mod inbox;

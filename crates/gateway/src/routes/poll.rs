@@ -45,7 +45,13 @@ pub async fn poll(
     if matches!(start, Start::Now) || answer.resync {
         return Ok(response.json(answer));
     }
-    match tokio::time::timeout(query.timeout.0, feed.next()).await {
+    let draining = feed.draining();
+    let waited = tokio::select! {
+        biased;
+        waited = tokio::time::timeout(query.timeout.0, feed.next()) => waited,
+        () = draining.cancelled() => Ok(FeedEvent::Ended(Ended::Stopping)),
+    };
+    match waited {
         Ok(FeedEvent::Entries(entries)) => {
             let messages = entries.iter().map(|entry| LiveEvent::try_from(&**entry));
             answer.messages = messages.collect::<Result<_, _>>()?;

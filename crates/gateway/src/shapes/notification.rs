@@ -78,35 +78,66 @@ pub struct UnreadCount {
     pub count: u64,
 }
 
-/// What is also sent by email.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"items": [{"kind": "order_confirmed", "email": true}]}))]
+/// What the user is told of, and how.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"items": [{"kind": "order_confirmed", "push": true, "email": true}]}))]
 pub struct Preferences {
-    /// By kind; when written, kinds left out stay as they are.
+    /// Every kind.
     pub items: Vec<Preference>,
 }
 
-/// The choice for one kind of notification.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// How one kind of notification is told; with both channels off it is not.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Preference {
     /// The kind.
     pub kind: String,
-    /// Whether an email goes out, too.
+    /// Whether in the inbox: pushed to every device, listed, and counted while unread.
+    pub push: bool,
+    /// Whether by email.
     pub email: bool,
+}
+
+/// What the user wants to be told of, and how.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"items": [{"kind": "order_shipped", "push": true, "email": false}]}))]
+pub struct PreferenceChanges {
+    /// Kinds left out stay as they are.
+    pub items: Vec<PreferenceChange>,
+}
+
+/// A choice for one kind of notification; a channel left out stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreferenceChange {
+    /// The kind.
+    pub kind: String,
+    /// Whether in the inbox.
+    pub push: Option<bool>,
+    /// Whether by email.
+    pub email: Option<bool>,
 }
 
 impl From<notification::Preferences> for Preferences {
     fn from(preferences: notification::Preferences) -> Self {
-        let items = preferences.items.into_iter();
-        Self { items: items.map(|item| Preference { kind: item.kind, email: item.email }).collect() }
+        let items = preferences.items.into_iter().map(|item| Preference {
+            kind: item.kind,
+            // A service of an earlier build pushes everything and does not say so.
+            push: item.push.unwrap_or(true),
+            email: item.email,
+        });
+        Self { items: items.collect() }
     }
 }
 
-impl From<Preferences> for notification::Preferences {
-    fn from(preferences: Preferences) -> Self {
-        let items = preferences.items.into_iter();
-        Self { items: items.map(|item| notification::Preference { kind: item.kind, email: item.email }).collect() }
+impl From<PreferenceChanges> for notification::Preferences {
+    fn from(changes: PreferenceChanges) -> Self {
+        let items = changes.items.into_iter().map(|item| notification::Preference {
+            kind: item.kind,
+            email: item.email.unwrap_or_default(),
+            push: item.push,
+            keep_email: item.email.is_none(),
+        });
+        Self { items: items.collect() }
     }
 }

@@ -8,6 +8,7 @@ mod browsers;
 mod chat;
 mod cookies;
 mod documents;
+mod feed;
 mod hub_contract;
 mod leaving;
 mod live_events;

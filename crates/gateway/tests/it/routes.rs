@@ -242,9 +242,17 @@ async fn notifications_and_preferences() {
     let count = json_of(world.signed(Method::GET, "/api/notifications/unread-count"), StatusCode::OK).await;
     assert_eq!(count, json!({"count": 5}));
 
-    let preferences = json!({"items": [{"kind": "order_confirmed", "email": true}]});
+    let preferences = json!({"items": [{"kind": "order_confirmed", "push": true, "email": true}]});
     let path = "/api/notifications/preferences";
     assert_eq!(json_of(world.signed(Method::GET, path), StatusCode::OK).await, preferences);
-    let changed = json!({"items": [{"kind": "order_shipped", "email": false}]});
-    assert_eq!(json_of(world.signed(Method::PUT, path).json(&changed), StatusCode::OK).await, changed);
+    for (change, push, email, told) in [
+        (json!({"kind": "order_shipped", "email": false}), true, false, "email: false, push: None, keep_email: false"),
+        (json!({"kind": "order_shipped", "push": false}), false, true, "push: Some(false), keep_email: true"),
+        (json!({"kind": "order_shipped", "push": false, "email": false}), false, false, "push: Some(false)"),
+    ] {
+        let body = json!({ "items": [change] });
+        let changed = json!({"items": [{"kind": "order_shipped", "push": push, "email": email}]});
+        assert_eq!(json_of(world.signed(Method::PUT, path).json(&body), StatusCode::OK).await, changed);
+        assert!(world.asked("UpdatePreferences").contains(told), "{}", world.asked("UpdatePreferences"));
+    }
 }

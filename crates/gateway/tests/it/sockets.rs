@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use contracts::Role;
 use contracts::event_data::event_type;
 use contracts::ids::UserId;
+use gateway::Settings;
+use gateway::realtime::drain::Pace;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::sio::Client;
-use crate::world::{World, user_id};
+use crate::world::{World, settings, user_id};
 
 fn other_user() -> UserId {
     UserId::from_uuid(Uuid::from_u128(7))
@@ -159,7 +161,7 @@ async fn the_inbox_goes_on_from_the_clients_cursor_with_the_cursor_among_the_dat
     }
     let auth = json!({ "token": world.token(), "cursor": 1 });
     let mut client = Client::connect(world.address, "/", &auth).await.unwrap();
-    assert_eq!(client.hear("inbox:ready").await, json!({ "cursor": 1, "head": 3 }));
+    assert_eq!(client.hear("inbox:ready").await, json!({ "cursor": 1, "head": 3, "acked": 0 }));
     assert_eq!(client.hear("order_created").await, json!({ "cursor": 2, "id": "o2" }));
     assert_eq!(client.hear("order_created").await, json!({ "cursor": 3, "id": "o3" }));
     world.append("notification:unread", r#"{"count":1}"#).await;
@@ -170,6 +172,33 @@ async fn the_inbox_goes_on_from_the_clients_cursor_with_the_cursor_among_the_dat
         assert_eq!(client.hear("resync").await, json!({ "cursor": 4 }), "{bad}");
     }
     let mut newcomer = world.socket(&world.token()).await;
-    assert_eq!(newcomer.hear("inbox:ready").await, json!({ "cursor": 4, "head": 4 }));
+    assert_eq!(newcomer.hear("inbox:ready").await, json!({ "cursor": 4, "head": 4, "acked": 0 }));
     assert!(newcomer.heard_until_now().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_tells_its_clients_one_after_the_other_and_the_last_still_hears_what_happens() {
+    let drain = Pace { per_second: 2.try_into().unwrap(), ..Pace::default() };
+    let world = World::with(Settings { drain, ..settings() }).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(world.socket(&world.token()).await);
+    }
+    let begun = Instant::now();
+    world.stop.cancel();
+    world.append("order_created", r#"{"id":"o1"}"#).await;
+    let told = futures::future::join_all(clients.iter_mut().map(async |client| {
+        let mut heard = false;
+        while let Some((name, _)) = client.next_event().await {
+            heard |= name == "order_created";
+        }
+        (heard, begun.elapsed())
+    }));
+    let told = told.await;
+    assert!(told.iter().any(|(heard, _)| *heard), "{told:?}");
+    let last = told.iter().map(|(_, at)| *at).max().unwrap();
+    assert!(last >= Duration::from_millis(1200), "not faster than two in a second: {told:?}");
+    // Nobody is let in meanwhile, and is told so at once.
+    let url = format!("http://{}/socket.io/?EIO=4&transport=polling", world.address);
+    assert_eq!(world.http.get(url).send().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
 }

@@ -11,10 +11,10 @@ use contracts::timestamp::{ManualClock, SystemClock};
 use contracts::{Clock as _, Refusal};
 use futures::{Stream, StreamExt as _};
 use gateway::clients::{Channels, Clients};
-use gateway::extract::Access;
 use gateway::extract::credentials::CookieOrigins;
+use gateway::extract::{Access, Caller};
 use gateway::live::entry::Entry;
-use gateway::live::feed::{Live, Start};
+use gateway::live::feed::{InboxFeed, Live, Start};
 use gateway::live::hub::LiveMessage;
 use gateway::live::memory_hub::CAPACITY;
 use gateway::live::metrics::Transport;
@@ -35,15 +35,16 @@ use crate::world::{OneKey, platform, session_id, user_id};
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, Refusal>>>>;
 
-struct Bench {
-    inbox: Notifications,
+pub(crate) struct Bench {
+    pub(crate) inbox: Notifications,
+    pub(crate) clock: ManualClock,
     hub: MemoryHub,
     live: Arc<Live>,
-    token: String,
+    signer: UserTokenSigner,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = ManualClock::starting_at(SystemClock.now());
         let mut platform = platform(&clock);
         let signer = UserTokenSigner::new("k1".to_owned(), &generate_signing_key()).unwrap();
@@ -73,21 +74,30 @@ impl Bench {
             clients,
             access: Arc::new(Access::new(verifier, revocations, CookieOrigins::default())),
             clock: Arc::new(clock.clone()),
+            draining: tokio_util::sync::CancellationToken::new(),
+            departures: Arc::default(),
             stop: platform.stop.clone(),
         };
-        let token = signer.sign(user_id(), session_id(), &[], clock.now());
-        Self { inbox, hub, live: Arc::new(live), token }
+        Self { inbox, clock, hub, live: Arc::new(live), signer }
+    }
+
+    /// The caller with a token of this moment.
+    pub(crate) async fn caller(&self) -> Caller {
+        let token = self.signer.sign(user_id(), session_id(), &[], self.clock.now());
+        self.live.access.verify(&token).await.unwrap()
+    }
+
+    pub(crate) async fn feed(&self, start: Start) -> InboxFeed {
+        self.live.open(self.caller().await, start, Transport::Sse).await.unwrap()
     }
 
     async fn open(&self) -> Frames {
-        let caller = self.live.access.verify(&self.token).await.unwrap();
-        let feed = self.live.open(caller, Start::Now, Transport::Sse).await.unwrap();
-        let mut frames: Frames = Box::pin(stream::frames(feed));
+        let mut frames: Frames = Box::pin(stream::frames(self.feed(Start::Now).await));
         assert!(next(&mut frames).await.contains("event: connected"));
         frames
     }
 
-    fn append(&self) {
+    pub(crate) fn append(&self) {
         append(&self.inbox, &self.hub);
     }
 }

@@ -18,6 +18,7 @@ use contracts::ids::{SessionId, UserId, UuidV7Generator};
 use contracts::timestamp::{ManualClock, SystemClock};
 use contracts::{Clock, IdGenerator as _, Role};
 use gateway::Settings;
+use gateway::realtime::drain::Pace;
 use gateway::realtime::presence::Timing;
 use messaging::EventBus;
 use messaging::sqlite_bus::SqliteBus;
@@ -97,6 +98,7 @@ pub(crate) fn settings() -> Settings {
         trusted_proxies: gateway::middleware::forwarded::TrustedProxies::default(),
         workers: std::num::NonZeroUsize::new(1),
         request_timeout: Duration::from_secs(10),
+        drain: Pace::default(),
         realtime_url: "memory://".to_owned(),
         realtime_stream_length: 10_000,
         presence: Timing::DEFAULT,
@@ -202,6 +204,7 @@ impl World {
         }
         let server = gateway.server.handle();
         tokio::spawn(gateway.server);
+        tokio::spawn(when(stop.clone(), gateway.drain.run()));
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self {
             address: gateway.address,
@@ -259,6 +262,7 @@ impl World {
         }
         let (handle, stop) = (gateway.server.handle(), self.stop.clone());
         tokio::spawn(gateway.server);
+        tokio::spawn(when(self.stop.clone(), gateway.drain.run()));
         tokio::spawn(async move {
             stop.cancelled().await;
             handle.stop(false).await;
@@ -334,6 +338,12 @@ impl World {
         };
         self.publish(event_type, user, &data).await;
     }
+}
+
+/// Does something once the services are asked to stop.
+async fn when(stop: CancellationToken, then: impl Future<Output = ()>) {
+    stop.cancelled().await;
+    then.await;
 }
 
 pub(crate) fn user_id() -> UserId {

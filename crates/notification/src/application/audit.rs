@@ -20,6 +20,8 @@ pub struct NoticeFacts {
     pub created_at: Timestamp,
     /// Whether the inbox of its user carries it at the position that it names.
     pub is_in_inbox: bool,
+    /// The user did not want to be told in the inbox: it is in none, and that is right.
+    pub is_muted: bool,
 }
 
 /// One user's inbox, in numbers.
@@ -42,7 +44,8 @@ pub struct InboxFacts {
 /// Reads the notification store for an audit: it writes nothing, and runs no migration. No text of a message is told.
 #[async_trait]
 pub trait NotificationAudit: Send + Sync {
-    /// Notifications of orders of the span by order id, about `limit`; those of one order are never on two pages.
+    /// Notifications of orders of the span by order id, about `limit`, those left out at the user's wish among them; those of
+    /// one order are never on two pages.
     ///
     /// # Errors
     /// [`RepositoryError::Corrupt`] when a row makes no sense.

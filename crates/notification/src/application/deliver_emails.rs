@@ -18,13 +18,13 @@ use crate::application::{Cause, MailSignal};
 use crate::domain::contact::Contact;
 use crate::domain::email::{AfterFailure, QueuedEmail};
 
-/// Most emails taken from the queue at once.
-const BATCH: u32 = 64;
-/// Most emails in work at once.
-const CONCURRENCY: usize = 16;
-/// How long a claimed email is left to who claimed it. Far longer than a batch takes; what a replica that died had claimed is
-/// sent by another one after this time.
+/// Most emails taken from the queue at once; all of them are in work at once, so that none waits while its lease runs.
+const BATCH: u32 = 16;
+/// How long a claimed email is left to who claimed it. Longer than an attempt takes ([`DIRECTORY_TIMEOUT`], [`SEND_TIMEOUT`]);
+/// what a replica that died had claimed is sent by another one after this time.
 pub const LEASE: Duration = Duration::from_mins(1);
+/// Longest wait for an email to be sent.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for the users service, so that it can't hold up those whose address is known.
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Looks at the queue this often even if nobody rang.
@@ -93,7 +93,7 @@ impl DeliverEmails {
                 context.clone().scope(self.deliver(email, span.as_ref())).await
             }
         }))
-        .buffer_unordered(CONCURRENCY);
+        .buffer_unordered(BATCH as usize);
         let mut result = Ok(tried);
         // All of them are brought to their end, also after the store failed for one.
         while let Some(attempt) = attempts.next().await {
@@ -162,15 +162,16 @@ impl DeliverEmails {
 
     async fn attempt(&self, email: &QueuedEmail) -> Result<(), AttemptError> {
         let contact = self.contact_of(email).await?;
-        let text = email.text_for(&contact.name);
         let outgoing = OutgoingEmail {
             id: email.notification_id,
+            content: email.content.greeting(&contact.name, &email.subject),
             to: contact,
             subject: email.subject.clone(),
-            text,
             created_at: email.created_at,
         };
-        self.mailer.send(outgoing).await.map_err(AttemptError::Mail)
+        let sending = tokio::time::timeout(SEND_TIMEOUT, self.mailer.send(outgoing)).await;
+        let sent = sending.unwrap_or_else(|elapsed| Err(MailError::Unavailable(Box::new(elapsed))));
+        sent.map_err(AttemptError::Mail)
     }
 
     async fn contact_of(&self, email: &QueuedEmail) -> Result<Contact, AttemptError> {

@@ -1,5 +1,6 @@
 //! What this service does: one use case per file, and the ports ([`ports`]) they need.
 
+pub mod acknowledge;
 pub mod audit;
 pub mod cause;
 pub mod chat;

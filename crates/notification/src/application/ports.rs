@@ -8,11 +8,13 @@ use uuid::Uuid;
 use crate::application::Cause;
 use crate::domain::contact::Contact;
 use crate::domain::email::QueuedEmail;
-use crate::domain::inbox::{InboxEvent, InboxPage};
+use crate::domain::email_content::EmailContent;
+use crate::domain::inbox::{Acked, InboxEvent, InboxPage};
 use crate::domain::kind::NotificationKind;
 use crate::domain::message::Message;
 use crate::domain::notification::Notification;
 use crate::domain::ordering::Arrival;
+use crate::domain::preference::{ChannelChange, Channels};
 
 /// What went wrong beneath a port, in words that hold no driver's type.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -45,8 +47,8 @@ pub struct NotificationDraft {
     pub kind: NotificationKind,
     /// Its words.
     pub message: Message,
-    /// The text of its email, without greeting; the subject is the title.
-    pub email_body: String,
+    /// What its email says, without greeting; the subject is the title.
+    pub email: EmailContent,
 }
 
 /// Everything that an order's event changes.
@@ -106,16 +108,21 @@ pub trait InboxRepository: Send + Sync {
     /// - `Late`: records the event id;
     /// - `Wait`: changes nothing.
     ///
-    /// With `Use` and `Late`, unless the order has a notification of this kind already: stores the notification, appends
-    /// it as a `notification` entry (entry id `<event id>/notification`, data: its REST shape) and, if the user wants
-    /// email of this kind (the default), queues the email, due now.
+    /// With `Use` and `Late`, unless this outcome of the order was told already: if the user wants this kind in the inbox (the
+    /// default), stores the notification, appends it as a `notification` entry (entry id `<event id>/notification`, data: its
+    /// REST shape) and then `notification:unread`; else remembers that the outcome was told. And if the user wants email of
+    /// this kind (the default), queues the email, due now.
     ///
     /// An event id that was recorded before changes nothing.
     async fn record_order_change(&self, change: OrderChange) -> Result<Recorded, RepositoryError>;
 
     /// Entries with `seq > after_seq`, oldest first, at most `limit`, fewer when their data is large (at least one if there
-    /// is one), and the newest `seq`, all as of one moment.
+    /// is one), and the newest `seq`, all as of one moment; and how far the inbox is acknowledged.
     async fn list_inbox(&self, user_id: UserId, after_seq: u64, limit: u32) -> Result<InboxPage, RepositoryError>;
+
+    /// The user's devices have all up to `seq`, which is acknowledged from now on. Never moves back; nothing changes if as much
+    /// was acknowledged before, or if the inbox does not reach that far.
+    async fn acknowledge(&self, user_id: UserId, seq: u64) -> Result<Acked, RepositoryError>;
 
     /// The user's notifications with `seq < before_seq` (`None`: from the newest), newest first, at most `limit`.
     async fn list_notifications(
@@ -144,17 +151,17 @@ pub trait InboxRepository: Send + Sync {
     async fn mark_all_read(&self, user_id: UserId, now: Timestamp, cause: Cause) -> Result<u64, RepositoryError>;
 }
 
-/// What users want by email.
+/// What users want to be told of, and how.
 #[async_trait]
 pub trait PreferenceRepository: Send + Sync {
-    /// The user's choices; a kind that is absent was never chosen, and email is on.
-    async fn list_preferences(&self, user_id: UserId) -> Result<Vec<(NotificationKind, bool)>, RepositoryError>;
+    /// The user's choices; a kind that is absent was never chosen, and every channel is on.
+    async fn list_preferences(&self, user_id: UserId) -> Result<Vec<(NotificationKind, Channels)>, RepositoryError>;
 
-    /// Replaces the choices for these kinds, leaves the others.
+    /// Changes the channels that are named of these kinds, leaves the others; in one transaction.
     async fn save_preferences(
         &self,
         user_id: UserId,
-        choices: Vec<(NotificationKind, bool)>,
+        changes: Vec<(NotificationKind, ChannelChange)>,
     ) -> Result<(), RepositoryError>;
 }
 
@@ -226,8 +233,8 @@ pub struct OutgoingEmail {
     pub to: Contact,
     /// The subject.
     pub subject: String,
-    /// The text.
-    pub text: String,
+    /// The whole text, and the same as HTML.
+    pub content: EmailContent,
     /// Its date.
     pub created_at: Timestamp,
 }
@@ -248,6 +255,6 @@ pub enum MailError {
 /// Sending the same email again is harmless: it has the same `Message-ID`, by which receivers recognise it.
 #[async_trait]
 pub trait Mailer: Send + Sync {
-    /// Sends one email; on return it is out of our hands.
+    /// Sends one email; on return it is out of our hands. A caller may give up waiting: no half of an email is sent then.
     async fn send(&self, email: OutgoingEmail) -> Result<(), MailError>;
 }

@@ -10,9 +10,10 @@ use uuid::Uuid;
 use crate::application::metrics::ORDER_EVENTS;
 use crate::application::ports::{InboxRepository, NotificationDraft, OrderChange, Recorded, RepositoryError};
 use crate::application::{Cause, MailSignal};
+use crate::domain::email_content::EmailContent;
 use crate::domain::inbox::InboxEvent;
 use crate::domain::kind::NotificationKind;
-use crate::domain::message::{email_body, message_for};
+use crate::domain::message::message_for;
 use crate::domain::ordering::Arrival;
 
 /// An event of an order, decoded.
@@ -99,9 +100,8 @@ impl RecordOrderEvent {
         let now = self.clock.now();
         let opens = event.event_type == event_type::ORDER_CREATED;
         let notification = NotificationKind::of_event(&event.event_type).map(|kind| {
-            let message = message_for(kind, &event.order);
-            let email_body = email_body(&message, &event.order);
-            NotificationDraft { id: NotificationId::from_uuid(self.ids.new_uuid()), kind, message, email_body }
+            let (message, email) = (message_for(kind, &event.order), EmailContent::of_order(kind, &event.order));
+            NotificationDraft { id: NotificationId::from_uuid(self.ids.new_uuid()), kind, message, email }
         });
         OrderChange {
             event_id: event.id,

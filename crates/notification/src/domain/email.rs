@@ -5,6 +5,8 @@ use std::time::Duration;
 use contracts::Timestamp;
 use contracts::ids::{NotificationId, UserId};
 
+use crate::domain::email_content::EmailContent;
+
 /// The wait after the first failure; each further wait is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// No wait is longer.
@@ -21,8 +23,8 @@ pub struct QueuedEmail {
     pub user_id: UserId,
     /// The subject.
     pub subject: String,
-    /// The text, without greeting.
-    pub body: String,
+    /// What it says, without greeting.
+    pub content: EmailContent,
     /// The request that caused it.
     pub request_id: Option<String>,
     /// The trace that caused it.
@@ -52,15 +54,6 @@ impl QueuedEmail {
             AfterFailure::RetryAt(now.plus(wait.min(LONGEST_WAIT)))
         }
     }
-
-    /// The whole text, greeting included.
-    pub fn text_for(&self, name: &str) -> String {
-        let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        match name.trim() {
-            "" => format!("Hello,\n\n{}", self.body),
-            name => format!("Hello {name},\n\n{}", self.body),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -74,7 +67,7 @@ mod tests {
             notification_id: NotificationId::from_uuid(Uuid::nil()),
             user_id: UserId::from_uuid(Uuid::nil()),
             subject: String::new(),
-            body: "Text.".to_owned(),
+            content: EmailContent { text: "Text.".to_owned(), html: None },
             request_id: None,
             traceparent: None,
             created_at: Timestamp::from_unix_ms(0),
@@ -96,11 +89,5 @@ mod tests {
         let end = Timestamp::from_unix_ms(0).plus(GIVE_UP_AFTER);
         assert_eq!(email(1).after_failure(end), AfterFailure::GiveUp);
         assert_ne!(email(1).after_failure(end.minus(Duration::from_millis(1))), AfterFailure::GiveUp);
-    }
-
-    #[test]
-    fn a_name_can_not_break_the_greeting() {
-        assert_eq!(email(0).text_for("Ada\r\nBcc: x"), "Hello Ada  Bcc: x,\n\nText.");
-        assert_eq!(email(0).text_for(" \n"), "Hello,\n\nText.");
     }
 }

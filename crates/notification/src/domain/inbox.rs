@@ -14,7 +14,7 @@ pub enum InboxEvent {
     Notification,
     /// A notification was read; the data is `{"id"}`.
     NotificationRead,
-    /// The number of unread notifications changed by reading; the data is `{"count"}`.
+    /// The number of unread notifications changed, by a new one or by reading; the data is `{"count"}`.
     NotificationUnread,
 }
 
@@ -60,6 +60,20 @@ pub struct InboxPage {
     pub entries: Vec<InboxEntry>,
     /// The newest position of the inbox at the moment of reading; 0 for an empty inbox.
     pub head_seq: u64,
+    /// The highest position that was acknowledged; 0 for none.
+    pub acked_seq: u64,
+}
+
+/// What became of an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acked {
+    /// The highest position that was acknowledged, now or before.
+    UpTo(u64),
+    /// The inbox does not reach that far; nothing changed.
+    BeyondHead {
+        /// Its newest position.
+        head_seq: u64,
+    },
 }
 
 /// The data of a `notification:read` entry.

@@ -1,18 +1,15 @@
 //! What a user is told about an order, in words.
 
-use std::fmt::Write as _;
-
 use contracts::event_data::{OrderData, OrderItemData};
 
 use crate::domain::kind::NotificationKind;
 use crate::domain::money_text::format_money;
+use crate::domain::template::{Escape, fill, one_line};
 
 /// Longest product name that is quoted, in characters.
 const MAX_NAME_CHARS: usize = 80;
 /// Longest reason that is quoted, in characters.
 const MAX_REASON_CHARS: usize = 300;
-/// Most lines of an order that an email lists.
-const MAX_LINES: usize = 50;
 
 /// A notification in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,55 +22,48 @@ pub struct Message {
 
 /// The words for an outcome of this order.
 pub fn message_for(kind: NotificationKind, order: &OrderData) -> Message {
-    let goods = summary(&order.items);
-    let total = format_money(order.total);
-    let because = reason_sentence(order);
-    let (title, body) = match kind {
-        NotificationKind::OrderConfirmed => (
-            "Your order is confirmed",
-            format!("Thank you! We received your payment of {total} for {goods}. We will tell you when it ships."),
-        ),
-        NotificationKind::OrderRejected => (
-            "Your order could not be filled",
-            format!("We are sorry: your order of {goods} for {total} was not accepted.{because} You were not charged."),
-        ),
-        NotificationKind::OrderCancelled => (
-            "Your order was cancelled",
-            format!(
-                "Your order of {goods} for {total} was cancelled.{because} If you were charged, you get all of it back."
-            ),
-        ),
-        NotificationKind::OrderShipped => {
-            ("Your order is on its way", format!("We shipped {goods}, {total} in total. It is on its way to you."))
-        }
-        NotificationKind::OrderDelivered => {
-            ("Your order was delivered", format!("Your order of {goods} for {total} has arrived. Enjoy it!"))
-        }
-        NotificationKind::OrderRefunded => (
-            "Your order was refunded",
-            format!("We refunded {total} for your order of {goods}.{because} It goes back to the way you paid."),
-        ),
-    };
-    Message { title: title.to_owned(), body }
+    Message { title: title(kind).to_owned(), body: words(texts(kind).0, Escape::Text, order) }
 }
 
-/// The text of the email that brings a notification, without greeting: the notification's own words, then the order.
-pub fn email_body(message: &Message, order: &OrderData) -> String {
-    let mut text = format!("{}\n\nOrder {}\n", message.body, order.id);
-    for item in order.items.iter().take(MAX_LINES) {
-        let (name, unit, line) = (name_of(item), format_money(item.unit_price), format_money(item.line_total));
-        writeln!(text, "  {} x {name}, {unit} each: {line}", item.quantity).expect("writing to a String can't fail");
+/// The same words as HTML.
+pub(crate) fn html_words_for(kind: NotificationKind, order: &OrderData) -> String {
+    words(texts(kind).1, Escape::Html, order)
+}
+
+const fn title(kind: NotificationKind) -> &'static str {
+    match kind {
+        NotificationKind::OrderConfirmed => "Your order is confirmed",
+        NotificationKind::OrderRejected => "Your order could not be filled",
+        NotificationKind::OrderCancelled => "Your order was cancelled",
+        NotificationKind::OrderShipped => "Your order is on its way",
+        NotificationKind::OrderDelivered => "Your order was delivered",
+        NotificationKind::OrderRefunded => "Your order was refunded",
     }
-    if let Some(more) = order.items.len().checked_sub(MAX_LINES).filter(|more| *more > 0) {
-        writeln!(text, "  and {more} more").expect("writing to a String can't fail");
+}
+
+/// The templates of a kind, as text and as HTML. Places: `total`, `goods`, `because`.
+const fn texts(kind: NotificationKind) -> (&'static str, &'static str) {
+    macro_rules! template {
+        ($name:literal) => {
+            (
+                include_str!(concat!("../../templates/", $name, ".txt")),
+                include_str!(concat!("../../templates/", $name, ".html")),
+            )
+        };
     }
-    write!(
-        text,
-        "Total: {}\n\nYou choose which of these messages also come by email in the preferences of your notifications.\n",
-        format_money(order.total)
-    )
-    .expect("writing to a String can't fail");
-    text
+    match kind {
+        NotificationKind::OrderConfirmed => template!("order_confirmed"),
+        NotificationKind::OrderRejected => template!("order_rejected"),
+        NotificationKind::OrderCancelled => template!("order_cancelled"),
+        NotificationKind::OrderShipped => template!("order_shipped"),
+        NotificationKind::OrderDelivered => template!("order_delivered"),
+        NotificationKind::OrderRefunded => template!("order_refunded"),
+    }
+}
+
+fn words(template: &str, escape: Escape, order: &OrderData) -> String {
+    let (goods, total, because) = (summary(&order.items), format_money(order.total), reason_sentence(order));
+    fill(template.trim_end(), escape, &[("goods", &goods), ("total", &total), ("because", &because)])
 }
 
 /// `2 x Mint Tea`, `2 x Mint Tea and 1 other product`, `2 x Mint Tea and 3 other products`.
@@ -90,7 +80,8 @@ fn counted(item: &OrderItemData) -> String {
     format!("{} x {}", item.quantity, name_of(item))
 }
 
-fn name_of(item: &OrderItemData) -> String {
+/// The product's name, fit to be quoted.
+pub(crate) fn name_of(item: &OrderItemData) -> String {
     one_line(&item.name, MAX_NAME_CHARS)
 }
 
@@ -104,18 +95,8 @@ fn reason_sentence(order: &OrderData) -> String {
     }
 }
 
-/// The text on one line, cut to a number of characters.
-fn one_line(text: &str, max_chars: usize) -> String {
-    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max_chars + 1).collect();
-    if line.chars().count() > max_chars {
-        line.pop();
-        line.push('…');
-    }
-    line.trim().to_owned()
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use contracts::event_data::OrderStatus;
     use contracts::ids::{OrderId, UserId};
     use contracts::money::Currency;
@@ -125,7 +106,8 @@ mod tests {
 
     use super::*;
 
-    fn order(names: &[&str], reason: Option<&str>) -> OrderData {
+    /// An order of two of each product.
+    pub(crate) fn order(names: &[&str], reason: Option<&str>) -> OrderData {
         let price = Money::new(1999, Currency::USD).unwrap();
         let item = |name: &&str| OrderItemData {
             sku: "TEA-1".parse().unwrap(),
@@ -184,15 +166,6 @@ mod tests {
         let titles: std::collections::HashSet<_> =
             NotificationKind::ALL.into_iter().map(|kind| message_for(kind, &order).title).collect();
         assert_eq!(titles.len(), NotificationKind::ALL.len());
-    }
-
-    #[test]
-    fn the_email_lists_the_order_and_counts_what_it_leaves_out() {
-        let order = order(&["Tea"; MAX_LINES + 3], None);
-        let text = email_body(&message_for(NotificationKind::OrderConfirmed, &order), &order);
-        assert!(text.contains(&format!("Order {}\n", order.id)), "{text}");
-        assert_eq!(text.matches("2 x Tea, $19.99 each: $39.98\n").count(), MAX_LINES);
-        assert!(text.contains("  and 3 more\n") && text.contains("Total: $2,118.94\n"), "{text}");
     }
 
     proptest! {

@@ -21,6 +21,7 @@ use notification::application::ports::{
     Recorded, RepositoryError,
 };
 use notification::domain::contact::Contact;
+use notification::domain::email_content::EmailContent;
 use notification::domain::inbox::{InboxEntry, InboxEvent};
 use notification::domain::kind::NotificationKind;
 use notification::domain::message::Message;
@@ -127,7 +128,6 @@ macro_rules! every_case {
             notifications_are_listed_newest_first_and_paged_by_position
             reading_one_notification_is_told_once_and_only_to_its_owner
             reading_all_tells_of_each_and_only_of_unread_ones
-            preferences_change_what_is_named_and_decide_about_email
             the_newest_contact_wins
             a_contact_that_changed_is_unknown_until_it_is_told_as_it_is_now
             a_change_of_somebody_unknown_is_remembered_against_older_answers
@@ -146,10 +146,14 @@ every_case!(sqlite, super::sqlite(), cfg(test));
 #[cfg(feature = "mongodb")]
 every_case!(mongo, crate::mongo_store::fixture(), ignore = "needs SOUK_TEST_MONGODB_URL");
 
+/// What each email says.
+pub(crate) fn email() -> EmailContent {
+    EmailContent { text: "Text.".to_owned(), html: Some("<p>Text.</p>".to_owned()) }
+}
+
 /// A change as the use case makes it: one of a pending order has no notification.
 pub(crate) fn change(user_id: UserId, order_id: OrderId, kind: Option<NotificationKind>, version: u64) -> OrderChange {
     let message = Message { title: "Title".to_owned(), body: "Body.".to_owned() };
-    let email_body = "Text.".to_owned();
     let id = || NotificationId::from_uuid(Uuid::new_v4());
     OrderChange {
         event_id: Uuid::new_v4(),
@@ -158,20 +162,22 @@ pub(crate) fn change(user_id: UserId, order_id: OrderId, kind: Option<Notificati
         arrival: Arrival { version, opens: kind.is_none(), age: Duration::ZERO },
         entry: if kind.is_none() { InboxEvent::OrderCreated } else { InboxEvent::OrderUpdated },
         order_json: format!(r#"{{"version":{version}}}"#),
-        notification: kind.map(|kind| NotificationDraft { id: id(), kind, message, email_body }),
+        notification: kind.map(|kind| NotificationDraft { id: id(), kind, message, email: email() }),
         now: START,
         cause: Cause { request_id: Some("r-1".to_owned()), traceparent: None },
     }
 }
 
+/// What an outcome adds to an inbox.
+pub(crate) const NOTIFIED: [&str; 3] = ["order_updated", "notification", "notification:unread"];
 pub(crate) const CONFIRMED: Option<NotificationKind> = Some(NotificationKind::OrderConfirmed);
-const SHIPPED: Option<NotificationKind> = Some(NotificationKind::OrderShipped);
+pub(crate) const SHIPPED: Option<NotificationKind> = Some(NotificationKind::OrderShipped);
 
 pub(crate) async fn record(store: &dyn Store, change: OrderChange) -> Recorded {
     store.record_order_change(change).await.unwrap()
 }
 
-/// Gives the user `count` notifications, each of an order of its own, in inbox positions 2, 4, 6…
+/// Gives the user `count` notifications, each of an order of its own, in inbox positions 2, 5, 8…
 pub(crate) async fn notify(store: &dyn Store, user_id: UserId, count: u64) {
     for _ in 0..count {
         record(store, change(user_id, new_order(), CONFIRMED, 1)).await;
@@ -201,7 +207,7 @@ async fn positions_are_gapless_for_each_user_under_concurrent_writers(fixture: F
         assert_eq!(write.await.unwrap(), Recorded::Used { email_queued: true });
     }
     for user_id in users {
-        assert_eq!(entries(fixture.store.as_ref(), user_id).await.len(), 40);
+        assert_eq!(entries(fixture.store.as_ref(), user_id).await.len(), 60);
     }
 }
 
@@ -212,7 +218,7 @@ async fn every_entry_is_published_as_it_is_stored(mut fixture: Fixture) {
     fixture.store.mark_all_read(user_id, START, Cause::default()).await.unwrap();
     let stored = entries(fixture.store.as_ref(), user_id).await;
     let published = fixture.published(stored.len()).await;
-    assert_eq!(published.len(), 5);
+    assert_eq!(published.len(), 6);
     assert_eq!(published[0].requestid.as_deref(), Some("r-1"));
     for (event, entry) in published.iter().zip(stored) {
         let data: InboxAppended = event.data().unwrap();
@@ -228,7 +234,7 @@ async fn an_event_that_comes_again_changes_nothing(fixture: Fixture) {
     assert_eq!(record(store, once.clone()).await, Recorded::Used { email_queued: true });
     let again = OrderChange { now: START.plus(Duration::from_hours(1)), ..once.clone() };
     assert_eq!(record(store, again).await, Recorded::Duplicate);
-    assert_eq!(names(store, once.user_id).await, ["order_updated", "notification"]);
+    assert_eq!(names(store, once.user_id).await, NOTIFIED);
     assert_eq!(store.claim_due(START, START, 9).await.unwrap().len(), 1);
 }
 
@@ -244,7 +250,7 @@ async fn an_event_before_its_predecessor_changes_nothing_until_patience_ends(fix
     assert_eq!(store.next_due().await.unwrap(), None);
     early.arrival.age = PATIENCE + Duration::from_millis(1);
     assert_eq!(record(store, early).await, Recorded::Used { email_queued: true });
-    assert_eq!(names(store, user_id).await, ["order_created", "order_updated", "notification"]);
+    assert_eq!(names(store, user_id).await, ["order_created", "order_updated", "notification", "notification:unread"]);
 }
 
 async fn a_late_outcome_is_notified_although_its_order_is_not_shown(fixture: Fixture) {
@@ -255,7 +261,8 @@ async fn a_late_outcome_is_notified_although_its_order_is_not_shown(fixture: Fix
     record(store, skipping).await;
     assert_eq!(record(store, change(user_id, order_id, CONFIRMED, 2)).await, Recorded::Late { email_queued: true });
     assert_eq!(record(store, change(user_id, order_id, None, 1)).await, Recorded::Late { email_queued: false });
-    assert_eq!(names(store, user_id).await, ["order_updated", "notification", "notification"]);
+    let notified = ["notification", "notification:unread"];
+    assert_eq!(names(store, user_id).await, [&["order_updated"], &notified[..], &notified[..]].concat());
     let found = store.list_notifications(user_id, false, None, 9).await.unwrap();
     let kinds: Vec<_> = found.iter().map(|notification| Some(notification.kind)).collect();
     assert_eq!(kinds, [CONFIRMED, SHIPPED]);
@@ -266,7 +273,7 @@ async fn an_outcome_is_notified_once_whatever_event_tells_of_it(fixture: Fixture
     let (user_id, order_id) = (new_user(), new_order());
     record(store, change(user_id, order_id, CONFIRMED, 1)).await;
     assert_eq!(record(store, change(user_id, order_id, CONFIRMED, 2)).await, Recorded::Used { email_queued: false });
-    assert_eq!(names(store, user_id).await, ["order_updated", "notification", "order_updated"]);
+    assert_eq!(names(store, user_id).await, [&NOTIFIED[..], &["order_updated"]].concat());
     assert_eq!(store.claim_due(START, START, 9).await.unwrap().len(), 1);
 }
 
@@ -279,10 +286,11 @@ async fn an_inbox_is_read_onwards_from_a_cursor_with_its_head(fixture: Fixture) 
     notify(store, new_user(), 1).await;
     let page = store.list_inbox(user_id, 2, 3).await.unwrap();
     assert_eq!(page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [3, 4, 5]);
-    assert_eq!((page.head_seq, page.entries[0].created_at), (6, START));
-    assert_eq!(page.entries[0].data, r#"{"version":1,"request_id":"r-1"}"#, "with the request that caused it");
+    assert_eq!((page.head_seq, page.entries[0].created_at), (9, START));
+    assert_eq!(page.entries[0].data, r#"{"count":1,"request_id":"r-1"}"#);
+    assert_eq!(page.entries[1].data, r#"{"version":1,"request_id":"r-1"}"#, "with the request that caused it");
     let beyond = store.list_inbox(user_id, u64::MAX, 10).await.unwrap();
-    assert_eq!((beyond.entries.len(), beyond.head_seq), (0, 6));
+    assert_eq!((beyond.entries.len(), beyond.head_seq), (0, 9));
 }
 
 async fn a_page_of_large_entries_is_cut_but_never_empty(fixture: Fixture) {
@@ -308,13 +316,13 @@ async fn notifications_are_listed_newest_first_and_paged_by_position(fixture: Fi
         let found = store.list_notifications(user_id, unread_only, before, 2).await.unwrap();
         found.iter().map(|notification| notification.seq).collect::<Vec<_>>()
     };
-    assert_eq!(seqs(false, None).await, [8, 6]);
-    assert_eq!(seqs(false, Some(6)).await, [4, 2]);
+    assert_eq!(seqs(false, None).await, [11, 8]);
+    assert_eq!(seqs(false, Some(8)).await, [5, 2]);
     assert_eq!(seqs(false, Some(2)).await, [0; 0]);
-    let third = store.list_notifications(user_id, false, Some(7), 1).await.unwrap().remove(0);
+    let third = store.list_notifications(user_id, false, Some(9), 1).await.unwrap().remove(0);
     store.mark_read(user_id, third.id, START, Cause::default()).await.unwrap();
-    assert_eq!(seqs(true, None).await, [8, 4]);
-    assert_eq!(seqs(true, Some(4)).await, [2]);
+    assert_eq!(seqs(true, None).await, [11, 5]);
+    assert_eq!(seqs(true, Some(5)).await, [2]);
 }
 
 async fn reading_one_notification_is_told_once_and_only_to_its_owner(fixture: Fixture) {
@@ -330,7 +338,7 @@ async fn reading_one_notification_is_told_once_and_only_to_its_owner(fixture: Fi
     let later = read_at.plus(Duration::from_secs(1));
     assert_eq!(store.mark_read(user_id, id, later, Cause::default()).await.unwrap(), Some(first));
     assert_eq!(store.count_unread(user_id).await.unwrap(), 1);
-    let told: Vec<_> = entries(store, user_id).await.split_off(4);
+    let told: Vec<_> = entries(store, user_id).await.split_off(6);
     let told: Vec<_> = told.iter().map(|entry| (entry.event.as_str(), entry.data.clone())).collect();
     let read = ("notification:read", format!(r#"{{"id":"{id}"}}"#));
     assert_eq!(told, [read, ("notification:unread", r#"{"count":1}"#.to_owned())]);
@@ -345,32 +353,12 @@ async fn reading_all_tells_of_each_and_only_of_unread_ones(fixture: Fixture) {
     store.mark_read(user_id, found[1].id, START, Cause::default()).await.unwrap();
     assert_eq!(store.mark_all_read(user_id, START, Cause::default()).await.unwrap(), 2);
     assert_eq!(store.mark_all_read(user_id, START, Cause::default()).await.unwrap(), 0);
-    let told: Vec<_> = entries(store, user_id).await.split_off(8);
+    let told: Vec<_> = entries(store, user_id).await.split_off(11);
     let told: Vec<_> = told.iter().map(|entry| (entry.event.as_str(), entry.data.clone())).collect();
     let read = |id| ("notification:read", format!(r#"{{"id":"{id}"}}"#));
     let unread = ("notification:unread", r#"{"count":0}"#.to_owned());
     assert_eq!(told, [read(found[2].id), read(found[0].id), unread]);
     assert_eq!((store.count_unread(user_id).await.unwrap(), store.count_unread(other).await.unwrap()), (0, 1));
-}
-
-async fn preferences_change_what_is_named_and_decide_about_email(fixture: Fixture) {
-    let store = fixture.store.as_ref();
-    let user_id = new_user();
-    assert_eq!(store.list_preferences(user_id).await.unwrap(), []);
-    let (confirmed, shipped) = (NotificationKind::OrderConfirmed, NotificationKind::OrderShipped);
-    store.save_preferences(user_id, vec![(confirmed, false), (shipped, false)]).await.unwrap();
-    store.save_preferences(user_id, vec![(shipped, true)]).await.unwrap();
-    let mut saved = store.list_preferences(user_id).await.unwrap();
-    saved.sort_by_key(|(kind, _)| kind.as_str());
-    assert_eq!(saved, [(confirmed, false), (shipped, true)]);
-    let order_id = new_order();
-    assert_eq!(record(store, change(user_id, order_id, CONFIRMED, 1)).await, Recorded::Used { email_queued: false });
-    assert_eq!(record(store, change(user_id, order_id, SHIPPED, 2)).await, Recorded::Used { email_queued: true });
-    assert_eq!(
-        record(store, change(new_user(), new_order(), CONFIRMED, 1)).await,
-        Recorded::Used { email_queued: true }
-    );
-    assert_eq!(store.count_unread(user_id).await.unwrap(), 2);
 }
 
 pub(crate) fn contact(user_id: UserId, version: u64) -> Contact {
@@ -431,7 +419,7 @@ async fn emails_wait_for_their_moment_and_leave_the_queue_when_sent_or_given_up(
     due.extend(claim(START, 9).await);
     assert_eq!((due.len(), claim(after(59), 9).await), (3, Vec::new()), "each is given to one caller");
     let first = &due[0];
-    assert_eq!((first.user_id, first.subject.as_str(), first.body.as_str()), (user_id, "Title", "Text."));
+    assert_eq!((first.user_id, first.subject.as_str(), &first.content), (user_id, "Title", &email()));
     assert_eq!((first.request_id.as_deref(), first.failures, first.created_at), (Some("r-1"), 0, START));
     store.mark_sent(due[0].notification_id, after(1)).await.unwrap();
     store.mark_given_up(due[1].notification_id).await.unwrap();
@@ -478,7 +466,7 @@ async fn what_is_old_and_done_is_forgotten_without_notifying_again(fixture: Fixt
     store.forget_before(START.plus(Duration::from_millis(1))).await.unwrap();
     // Forgotten as an event, known as a version and as an outcome.
     assert_eq!(record(store, once).await, Recorded::Late { email_queued: false });
-    assert_eq!(names(store, user_id).await, ["order_updated", "notification"]);
+    assert_eq!(names(store, user_id).await, NOTIFIED);
     // An email that still waits is kept however old it is.
     assert_eq!(
         store.claim_due(Timestamp::from_unix_ms(i64::MAX), Timestamp::from_unix_ms(i64::MAX), 9).await.unwrap().len(),

@@ -10,7 +10,7 @@ use notification::application::deliver_emails::LEASE;
 use notification::application::ports::{OrderChange, Recorded, RepositoryError};
 
 use crate::builders::{START, new_order, new_user};
-use crate::contract::{CONFIRMED, Fixture, change, contact, names, notify, record};
+use crate::contract::{CONFIRMED, Fixture, NOTIFIED, change, contact, names, notify, record};
 
 macro_rules! every_difference {
     ($($header:tt)*) => {
@@ -38,7 +38,7 @@ async fn moments_come_back_to_the_millisecond(fixture: Fixture) {
     assert_eq!(fine.unix_ms(), 4_102_444_800_123);
     record(store.as_ref(), OrderChange { now: fine, ..change(user_id, new_order(), CONFIRMED, 1) }).await;
     let page = store.list_inbox(user_id, 0, 9).await.unwrap();
-    assert_eq!(page.entries.iter().map(|entry| entry.created_at).collect::<Vec<_>>(), [fine; 2]);
+    assert_eq!(page.entries.iter().map(|entry| entry.created_at).collect::<Vec<_>>(), [fine; 3]);
     let id = store.list_notifications(user_id, false, None, 1).await.unwrap().remove(0).id;
     let read_at = fine.plus(millisecond);
     store.mark_read(user_id, id, read_at, Cause::default()).await.unwrap();
@@ -65,7 +65,7 @@ async fn pages_neither_skip_nor_repeat_while_entries_are_added(fixture: Fixture)
         seen.extend(page.iter().map(|notification| notification.seq));
         notify(store.as_ref(), user_id, 1).await;
     }
-    assert_eq!(seen, [12, 10, 8, 6, 4, 2], "newest first as of the first page");
+    assert_eq!(seen, [17, 14, 11, 8, 5, 2], "newest first as of the first page");
     let (mut seen, mut after) = (Vec::new(), 0);
     loop {
         let page = store.list_inbox(user_id, after, 5).await.unwrap();
@@ -76,7 +76,7 @@ async fn pages_neither_skip_nor_repeat_while_entries_are_added(fixture: Fixture)
             notify(store.as_ref(), user_id, 1).await;
         }
     }
-    assert_eq!(seen, (1..=22).collect::<Vec<_>>(), "onwards, with what was added meanwhile");
+    assert_eq!(seen, (1..=33).collect::<Vec<_>>(), "onwards, with what was added meanwhile");
 }
 
 async fn an_event_delivered_many_times_at_once_has_one_effect(fixture: Fixture) {
@@ -97,7 +97,7 @@ async fn an_event_delivered_many_times_at_once_has_one_effect(fixture: Fixture) 
         }
     }
     assert_eq!((used, duplicates), (1, 4));
-    assert_eq!(names(store.as_ref(), once.user_id).await, ["order_updated", "notification"]);
+    assert_eq!(names(store.as_ref(), once.user_id).await, NOTIFIED);
     assert_eq!(store.claim_due(START, START, 9).await.unwrap().len(), 1);
 }
 
@@ -115,7 +115,7 @@ async fn a_notification_whose_id_is_taken_is_a_conflict_and_leaves_nothing(fixtu
     // Neither the event nor the version counts as used: delivered again, it has its effect.
     second.notification.as_mut().unwrap().id = own_id;
     assert_eq!(record(store.as_ref(), second.clone()).await, Recorded::Used { email_queued: true });
-    assert_eq!(names(store.as_ref(), second.user_id).await, ["order_updated", "notification"]);
+    assert_eq!(names(store.as_ref(), second.user_id).await, NOTIFIED);
     assert_eq!(store.claim_due(START, START, 9).await.unwrap().len(), 2);
 }
 

@@ -175,7 +175,7 @@ async fn what_a_user_does_not_want_by_email_is_notified_without() {
     let world = World::start().await;
     let user_id = new_user();
     world.users.knows(user_id, "ada@souk.test", "Ada", 1);
-    let off = Preferences { items: vec![Preference { kind: "order_confirmed".to_owned(), email: false }] };
+    let off = Preferences { items: vec![Preference { kind: "order_confirmed".to_owned(), ..Preference::default() }] };
     world.client.clone().update_preferences(world.of(user_id, off)).await.unwrap();
     let events = history(new_order(), user_id, &[OrderStatus::Pending, OrderStatus::Confirmed, OrderStatus::Shipped]);
     world.publish(&events).await;

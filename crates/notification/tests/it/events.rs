@@ -26,9 +26,11 @@ async fn a_confirmed_order_is_shown_notified_and_pushed() {
     let events = history(order_id, user_id, &[OrderStatus::Pending, OrderStatus::Confirmed]);
     world.publish(&events).await;
 
-    let inbox = world.inbox_of(user_id, 3).await;
+    let inbox = world.inbox_of(user_id, 4).await;
     let names: Vec<_> = inbox.iter().map(|entry| (entry.seq, entry.event.as_str())).collect();
-    assert_eq!(names, [(1, "order_created"), (2, "order_updated"), (3, "notification")]);
+    assert_eq!(names, [(1, "order_created"), (2, "order_updated"), (3, "notification"), (4, "notification:unread")]);
+    let unread: serde_json::Value = serde_json::from_str(&inbox[3].data_json).unwrap();
+    assert_eq!(unread["count"], 1);
     for (entry, event) in inbox.iter().zip(&events) {
         let mut told: serde_json::Value = serde_json::from_str(&entry.data_json).unwrap();
         let request = told.as_object_mut().unwrap().remove("request_id").unwrap();
@@ -45,7 +47,7 @@ async fn a_confirmed_order_is_shown_notified_and_pushed() {
     assert_eq!(notification["created_at"], START.to_string());
 
     let mut seen = Vec::new();
-    while seen.len() < 3 {
+    while seen.len() < 4 {
         let batch = tokio::time::timeout(Duration::from_secs(10), pushed.next()).await.unwrap().unwrap();
         seen.extend(batch.into_iter().map(|delivery| delivery.event.unwrap()));
     }
@@ -80,10 +82,11 @@ async fn an_event_that_arrives_before_its_predecessor_is_used_after_it() {
     // The early one is in the queue again; it becomes due after the first delay, and the next event wakes the consumer.
     world.clock.advance(Duration::from_secs(2));
     world.publish(&[history[1].clone()]).await;
-    let inbox = world.inbox_of(user_id, 5).await;
+    let inbox = world.inbox_of(user_id, 7).await;
     let names: Vec<_> = inbox.iter().map(|entry| entry.event.as_str()).collect();
-    assert_eq!(names, ["order_created", "order_updated", "notification", "order_updated", "notification"]);
-    assert!(inbox[3].data_json.contains("\"shipped\""));
+    let notified = ["order_updated", "notification", "notification:unread"];
+    assert_eq!(names, [&["order_created"], &notified[..], &notified[..]].concat());
+    assert!(inbox[4].data_json.contains("\"shipped\""));
 }
 
 #[tokio::test]
@@ -119,8 +122,8 @@ async fn an_order_event_of_a_later_souk_updates_the_order_without_a_notification
         history(new_order(), user_id, &[OrderStatus::Pending, OrderStatus::Confirmed, OrderStatus::Confirmed]);
     events[2].event_type = "order.annotated".to_owned();
     world.publish(&events).await;
-    let names: Vec<_> = world.inbox_of(user_id, 4).await.into_iter().map(|entry| entry.event).collect();
-    assert_eq!(names, ["order_created", "order_updated", "notification", "order_updated"]);
+    let names: Vec<_> = world.inbox_of(user_id, 5).await.into_iter().map(|entry| entry.event).collect();
+    assert_eq!(names, ["order_created", "order_updated", "notification", "notification:unread", "order_updated"]);
 }
 
 #[tokio::test]
@@ -133,8 +136,8 @@ async fn after_a_restart_the_inbox_goes_on_where_it_was() {
     let world = World::start_in(world.stop().await).await;
     // The first comes again, as after a crash before it was acknowledged.
     world.publish(&events).await;
-    let names: Vec<_> = world.inbox_of(user_id, 3).await.into_iter().map(|entry| entry.event).collect();
-    assert_eq!(names, ["order_created", "order_updated", "notification"]);
+    let names: Vec<_> = world.inbox_of(user_id, 4).await.into_iter().map(|entry| entry.event).collect();
+    assert_eq!(names, ["order_created", "order_updated", "notification", "notification:unread"]);
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use contracts::event_data::OrderStatus;
 use contracts::grpc::notification::{
-    GetPreferencesRequest, GetUnreadCountRequest, ListInboxRequest, ListNotificationsRequest, MarkAllReadRequest,
-    MarkReadRequest, Notification, Preference, Preferences,
+    AckInboxRequest, GetPreferencesRequest, GetUnreadCountRequest, ListInboxRequest, ListNotificationsRequest,
+    MarkAllReadRequest, MarkReadRequest, Notification, Preference, Preferences,
 };
 use contracts::ids::UserId;
 use contracts::{Reason, Refusal};
@@ -18,11 +18,11 @@ fn refused<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> Refusal {
 }
 
 impl World {
-    /// Gives the user one notification for each order, in inbox positions 3, 6, 9…
+    /// Gives the user one notification for each order, in inbox positions 3, 7, 11…
     async fn confirm_orders(&self, user_id: UserId, count: usize) {
         for done in 1..=count {
             self.publish(&history(new_order(), user_id, &[OrderStatus::Pending, OrderStatus::Confirmed])).await;
-            self.inbox_of(user_id, done * 3).await;
+            self.inbox_of(user_id, done * 4).await;
         }
     }
 
@@ -53,7 +53,7 @@ async fn notifications_are_paged_newest_first_without_gap_or_repetition() {
         assert_eq!(items.len(), 2);
         cursor = next;
     }
-    assert_eq!(seqs, [15, 12, 9, 6, 3]);
+    assert_eq!(seqs, [19, 15, 11, 7, 3]);
 }
 
 #[tokio::test]
@@ -72,12 +72,12 @@ async fn reading_a_notification_is_seen_in_lists_counts_and_the_inbox() {
     assert_eq!(world.unread(user_id).await, 2);
     let unread_only = ListNotificationsRequest { unread_only: true, ..ListNotificationsRequest::default() };
     let (unread, _) = world.notifications(user_id, unread_only).await;
-    assert_eq!(unread.iter().map(|item| item.seq).collect::<Vec<_>>(), [9, 3]);
+    assert_eq!(unread.iter().map(|item| item.seq).collect::<Vec<_>>(), [11, 3]);
     for expected in [2, 0] {
         let request = world.of(user_id, MarkAllReadRequest {});
         assert_eq!(world.client.clone().mark_all_read(request).await.unwrap().into_inner().marked, expected);
     }
-    let inbox = world.inbox_of(user_id, 14).await.split_off(9);
+    let inbox = world.inbox_of(user_id, 17).await.split_off(12);
     let without_request = |data: &str| {
         let mut data: serde_json::Value = serde_json::from_str(data).unwrap();
         assert!(data.as_object_mut().unwrap().remove("request_id").is_some(), "{data}");
@@ -116,7 +116,7 @@ async fn an_inbox_is_its_owner_s_and_the_services_alone() {
     };
     for user_id in [String::new(), owner.to_string()] {
         let page = list(Some(owner), user_id).await.unwrap().into_inner();
-        assert_eq!((page.items.len(), page.items[0].seq, page.head_seq), (2, 1, 3));
+        assert_eq!((page.items.len(), page.items[0].seq, page.head_seq), (2, 1, 4));
     }
     assert_eq!(list(None, owner.to_string()).await.unwrap().into_inner().items.len(), 2);
     assert_eq!(refused(list(Some(other), owner.to_string()).await).reason, Reason::NotAllowed);
@@ -125,7 +125,7 @@ async fn an_inbox_is_its_owner_s_and_the_services_alone() {
     }
     let beyond = ListInboxRequest { user_id: owner.to_string(), after_seq: u64::MAX, limit: 0 };
     let page = world.client.clone().list_inbox(beyond).await.unwrap().into_inner();
-    assert_eq!((page.items.len(), page.head_seq), (0, 3));
+    assert_eq!((page.items.len(), page.head_seq), (0, 4));
 }
 
 #[tokio::test]
@@ -142,6 +142,7 @@ async fn whoever_is_not_signed_in_is_refused_by_every_call() {
         refused(client.mark_read(mark).await).reason,
         refused(client.mark_all_read(MarkAllReadRequest {}).await).reason,
         refused(client.get_unread_count(GetUnreadCountRequest {}).await).reason,
+        refused(client.ack_inbox(AckInboxRequest::default()).await).reason,
         refused(client.get_preferences(GetPreferencesRequest {}).await).reason,
         refused(client.update_preferences(Preferences::default()).await).reason,
     ] {
@@ -174,7 +175,7 @@ async fn preferences_list_every_kind_and_change_only_what_is_named() {
     let world = World::start().await;
     let (user_id, other) = (new_user(), new_user());
     let update = async |kind: &str, email| {
-        let items = vec![Preference { kind: kind.to_owned(), email }];
+        let items = vec![Preference { kind: kind.to_owned(), email, ..Preference::default() }];
         world.client.clone().update_preferences(world.of(user_id, Preferences { items })).await
     };
     let get = async |user_id| {
@@ -192,4 +193,48 @@ async fn preferences_list_every_kind_and_change_only_what_is_named() {
     assert_eq!(get(other).await, [""; 0]);
     let refusal = refused(update("newsletter", false).await);
     assert_eq!((refusal.reason, refusal.fields[0].field.as_str()), (Reason::InvalidRequest, "/items/0/kind"));
+}
+
+#[tokio::test]
+async fn a_channel_that_is_not_named_stays_as_it_is() {
+    let world = World::start().await;
+    let user_id = new_user();
+    let shipped = async |change: Preference| {
+        let change = Preference { kind: "order_shipped".to_owned(), ..change };
+        let request = world.of(user_id, Preferences { items: vec![change] });
+        let items = world.client.clone().update_preferences(request).await.unwrap().into_inner().items;
+        assert!(items.iter().all(|item| item.push.is_some() && !item.keep_email));
+        let [shipped] =
+            items.into_iter().filter(|item| item.kind == "order_shipped").collect::<Vec<_>>().try_into().unwrap();
+        (shipped.push.unwrap(), shipped.email)
+    };
+    let quiet = Preference { push: Some(false), keep_email: true, ..Preference::default() };
+    assert_eq!(shipped(quiet).await, (false, true));
+    assert_eq!(shipped(Preference { email: false, ..Preference::default() }).await, (false, false));
+    assert_eq!(shipped(Preference { keep_email: true, ..Preference::default() }).await, (false, false));
+    assert_eq!(shipped(Preference { push: Some(true), email: true, ..Preference::default() }).await, (true, true));
+}
+
+#[tokio::test]
+async fn a_device_without_a_cursor_goes_on_where_another_one_was() {
+    let world = World::start().await;
+    let (user_id, other) = (new_user(), new_user());
+    world.confirm_orders(user_id, 1).await;
+    let ack = async |of, cursor| world.client.clone().ack_inbox(world.of(of, AckInboxRequest { cursor })).await;
+    let list = async |of| {
+        let page =
+            world.client.clone().list_inbox(world.of(of, ListInboxRequest::default())).await.unwrap().into_inner();
+        (page.acked_seq, page.head_seq)
+    };
+    assert_eq!(list(user_id).await, (0, 4));
+    for (cursor, acked) in [(3, 3), (1, 3), (0, 3), (3, 3)] {
+        assert_eq!(ack(user_id, cursor).await.unwrap().into_inner().acked_seq, acked, "{cursor}");
+    }
+    assert_eq!((list(user_id).await, list(other).await), ((3, 4), (0, 0)));
+    for (of, cursor, head) in [(user_id, 5, "4"), (user_id, u64::MAX, "4"), (other, 1, "0")] {
+        let refusal = refused(ack(of, cursor).await);
+        assert_eq!((refusal.reason, refusal.fields[0].field.as_str()), (Reason::InvalidRequest, "cursor"));
+        assert!(refusal.fields[0].message.contains(head), "{refusal:?}");
+    }
+    assert_eq!(list(user_id).await, (3, 4));
 }

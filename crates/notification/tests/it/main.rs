@@ -7,6 +7,7 @@ mod contract;
 mod chat;
 mod chat_contract;
 mod contract_differences;
+mod contract_inbox;
 mod email;
 mod events;
 mod grpc;
@@ -17,6 +18,10 @@ mod mongo_fixture;
 #[cfg(feature = "mongodb")]
 mod mongo_store;
 mod reordering;
+#[cfg(feature = "smtp")]
+mod smtp;
+#[cfg(feature = "smtp")]
+mod smtp_server;
 mod two_replicas;
 mod upgrade;
 mod world;

@@ -20,10 +20,11 @@ use notification::application::ports::{
 };
 use notification::domain::contact::Contact;
 use notification::domain::email::QueuedEmail;
-use notification::domain::inbox::{InboxEntry, InboxEvent, InboxPage, ReadData, UnreadData};
+use notification::domain::inbox::{Acked, InboxEntry, InboxEvent, InboxPage, ReadData, UnreadData};
 use notification::domain::kind::NotificationKind;
 use notification::domain::notification::{Notification, to_json};
 use notification::domain::ordering::{Ruling, rule};
+use notification::domain::preference::{ChannelChange, Channels};
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -47,7 +48,10 @@ struct Tables {
     /// With whose order it is.
     order_versions: BTreeMap<OrderId, (u64, UserId)>,
     used_events: BTreeMap<Uuid, Timestamp>,
-    preferences: BTreeMap<UserId, Vec<(NotificationKind, bool)>>,
+    preferences: BTreeMap<UserId, BTreeMap<&'static str, (NotificationKind, Channels)>>,
+    /// Outcomes that were told, but not in the inbox.
+    muted: HashSet<(OrderId, NotificationKind)>,
+    acked: BTreeMap<UserId, u64>,
     /// With the newest version that was told.
     contacts: BTreeMap<UserId, (u64, Option<Contact>)>,
     /// With the moment of the next attempt; `None` once sent or given up.
@@ -93,9 +97,13 @@ impl Appender<'_> {
 
     /// Whether an email was queued.
     fn notify(&mut self, order_id: OrderId, draft: NotificationDraft) -> bool {
-        if self.tables.notifications.iter().any(|(_, one)| (one.order_id, one.kind) == (order_id, draft.kind)) {
+        let outcome = (order_id, draft.kind);
+        let is_listed = self.tables.notifications.iter().any(|(_, one)| (one.order_id, one.kind) == outcome);
+        if is_listed || self.tables.muted.contains(&outcome) {
             return false;
         }
+        let chosen = self.tables.preferences.get(&self.user_id).and_then(|chosen| chosen.get(draft.kind.as_str()));
+        let channels = chosen.map(|(_, channels)| *channels).unwrap_or_default();
         let notification = Notification {
             id: draft.id,
             seq: self.next_seq(),
@@ -106,15 +114,12 @@ impl Appender<'_> {
             read_at: None,
             created_at: self.now,
         };
-        self.append(InboxEvent::Notification, notification.to_json());
-        let chosen = self.tables.preferences.get(&self.user_id).into_iter().flatten();
-        let wanted = chosen.filter(|(kind, _)| *kind == draft.kind).all(|(_, email)| *email);
-        if wanted {
+        if channels.email {
             let email = QueuedEmail {
                 notification_id: notification.id,
                 user_id: self.user_id,
                 subject: notification.title.clone(),
-                body: draft.email_body,
+                content: draft.email,
                 request_id: self.cause.request_id.clone(),
                 traceparent: self.cause.traceparent.clone(),
                 created_at: self.now,
@@ -122,8 +127,19 @@ impl Appender<'_> {
             };
             self.tables.emails.push((email, Some(self.now)));
         }
-        self.tables.notifications.push((self.user_id, notification));
-        wanted
+        if channels.push {
+            self.append(InboxEvent::Notification, notification.to_json());
+            self.tables.notifications.push((self.user_id, notification));
+            self.append_unread();
+        } else {
+            self.tables.muted.insert(outcome);
+        }
+        channels.email
+    }
+
+    fn append_unread(&mut self) {
+        let count = self.tables.of(self.user_id).filter(|one| one.read_at.is_none()).count() as u64;
+        self.append(InboxEvent::NotificationUnread, to_json(&UnreadData { count }));
     }
 
     fn mark_read(&mut self, ids: &BTreeSet<NotificationId>) -> u64 {
@@ -139,8 +155,7 @@ impl Appender<'_> {
             self.append(InboxEvent::NotificationRead, to_json(&ReadData { id: *id }));
         }
         if !read.is_empty() {
-            let count = self.tables.of(user_id).filter(|one| one.read_at.is_none()).count() as u64;
-            self.append(InboxEvent::NotificationUnread, to_json(&UnreadData { count }));
+            self.append_unread();
         }
         read.len() as u64
     }
@@ -244,7 +259,20 @@ impl InboxRepository for InMemoryStore {
             }
             entries.push(entry.clone());
         }
-        Ok(InboxPage { entries, head_seq: all.len() as u64 })
+        let acked_seq = tables.acked.get(&user_id).copied().unwrap_or_default();
+        Ok(InboxPage { entries, head_seq: all.len() as u64, acked_seq })
+    }
+
+    async fn acknowledge(&self, user_id: UserId, seq: u64) -> Result<Acked, RepositoryError> {
+        Ok(self.change(|tables| {
+            let head_seq = tables.inboxes.get(&user_id).map_or(0, Vec::len) as u64;
+            let acked = tables.acked.entry(user_id).or_default();
+            if seq > head_seq {
+                return Acked::BeyondHead { head_seq };
+            }
+            *acked = seq.max(*acked);
+            Acked::UpTo(*acked)
+        }))
     }
 
     async fn list_notifications(
@@ -286,19 +314,22 @@ impl InboxRepository for InMemoryStore {
 
 #[async_trait]
 impl PreferenceRepository for InMemoryStore {
-    async fn list_preferences(&self, user_id: UserId) -> Result<Vec<(NotificationKind, bool)>, RepositoryError> {
-        Ok(self.tables.lock().unwrap().preferences.get(&user_id).cloned().unwrap_or_default())
+    async fn list_preferences(&self, user_id: UserId) -> Result<Vec<(NotificationKind, Channels)>, RepositoryError> {
+        let tables = self.tables.lock().unwrap();
+        Ok(tables.preferences.get(&user_id).into_iter().flat_map(|chosen| chosen.values().copied()).collect())
     }
 
     async fn save_preferences(
         &self,
         user_id: UserId,
-        choices: Vec<(NotificationKind, bool)>,
+        changes: Vec<(NotificationKind, ChannelChange)>,
     ) -> Result<(), RepositoryError> {
         self.change(|tables| {
             let chosen = tables.preferences.entry(user_id).or_default();
-            chosen.retain(|(kind, _)| choices.iter().all(|(new, _)| new != kind));
-            chosen.extend(choices);
+            for (kind, change) in changes {
+                let (_, channels) = chosen.entry(kind.as_str()).or_insert((kind, Channels::default()));
+                *channels = channels.after(change);
+            }
         });
         Ok(())
     }

@@ -97,15 +97,15 @@ impl Consumer {
         assert!(queue.is_empty(), "events wait for ever: {queue:?}");
     }
 
-    /// The inbox as (name, version of the order or kind of the notification).
+    /// The inbox as (name, version of the order, kind of the notification or count of unread ones).
     async fn inbox(&self, user_id: UserId) -> Vec<(InboxEvent, String)> {
         let page = self.store.list_inbox(user_id, 0, 500).await.unwrap();
         let seqs: Vec<_> = page.entries.iter().map(|entry| entry.seq).collect();
         assert_eq!(seqs, (1..=page.head_seq).collect::<Vec<_>>(), "positions have a gap");
+        let member = |data: &str, name: &str| serde_json::from_str::<serde_json::Value>(data).unwrap()[name].clone();
         let summary = |data: &str, event| match event {
-            InboxEvent::Notification => {
-                serde_json::from_str::<serde_json::Value>(data).unwrap()["kind"].as_str().unwrap().to_owned()
-            }
+            InboxEvent::Notification => member(data, "kind").as_str().unwrap().to_owned(),
+            InboxEvent::NotificationUnread => member(data, "count").to_string(),
             _ => serde_json::from_str::<OrderData>(data).unwrap().version.to_string(),
         };
         page.entries.iter().map(|entry| (entry.event, summary(&entry.data, entry.event))).collect()
@@ -173,6 +173,7 @@ fn within_the_time_that_a_gap_is_waited_for_disorder_leaves_no_trace() {
         for (version, kind) in (2..).zip(expected_kinds(disorder.history)) {
             expected.push((InboxEvent::OrderUpdated, format!("{version}")));
             expected.push((InboxEvent::Notification, kind));
+            expected.push((InboxEvent::NotificationUnread, format!("{}", version - 1)));
         }
         assert_eq!(inbox, expected);
     });

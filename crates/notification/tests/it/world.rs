@@ -87,6 +87,12 @@ impl World {
     }
 
     pub(crate) async fn start_in(folder: Arc<TempDir>) -> Self {
+        let mail = format!("file://{}", folder.path().join("mail").display());
+        Self::start_with_mail(folder, &mail).await
+    }
+
+    /// Emails go to this address.
+    pub(crate) async fn start_with_mail(folder: Arc<TempDir>, mail: &str) -> Self {
         let clock = ManualClock::starting_at(START);
         let signer = UserTokenSigner::new("key-1".to_owned(), &generate_signing_key()).unwrap();
         let users = UsersStub { keys: vec![signer.verifying_key()], ..UsersStub::default() };
@@ -109,7 +115,7 @@ impl World {
         host.start(users_service(&platform, users.clone()), Listener::Local(users_listener), "users.");
         let settings = Settings {
             database_url: format!("sqlite://{}", folder.path().join("notification.db").display()),
-            email_url: None,
+            email_url: Some(mail.parse().unwrap()),
             email_from: "Souk <no-reply@souk.test>".parse().unwrap(),
         };
         let service = build(&settings, &platform, Arc::clone(&bus)).await.unwrap();

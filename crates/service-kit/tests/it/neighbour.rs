@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use contracts::grpc::notification::notification_service_server::{NotificationService, NotificationServiceServer};
 use contracts::grpc::notification::{
-    GetPreferencesRequest, GetUnreadCountRequest, GetUnreadCountResponse, ListInboxRequest, ListInboxResponse,
-    ListNotificationsRequest, ListNotificationsResponse, MarkAllReadRequest, MarkAllReadResponse, MarkReadRequest,
-    Notification, Preferences,
+    AckInboxRequest, AckInboxResponse, GetPreferencesRequest, GetUnreadCountRequest, GetUnreadCountResponse,
+    ListInboxRequest, ListInboxResponse, ListNotificationsRequest, ListNotificationsResponse, MarkAllReadRequest,
+    MarkAllReadResponse, MarkReadRequest, Notification, Preferences,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -74,6 +74,9 @@ impl NotificationService for Instance {
         self.work(&request).await.map(|()| Response::new(MarkAllReadResponse::default()))
     }
     async fn list_inbox(&self, _: Request<ListInboxRequest>) -> Result<Response<ListInboxResponse>, Status> {
+        not_here()
+    }
+    async fn ack_inbox(&self, _: Request<AckInboxRequest>) -> Result<Response<AckInboxResponse>, Status> {
         not_here()
     }
     async fn list_notifications(

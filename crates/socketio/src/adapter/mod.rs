@@ -180,6 +180,12 @@ pub trait Adapter: Send + Sync + 'static {
     /// Where the sessions of connection state recovery are kept; `None` if this adapter was built without recovery.
     fn sessions(&self) -> Option<Arc<dyn Sessions>>;
 
+    /// Waits until the store has all that was broadcast before the call, by [`Self::broadcast`], [`Self::join`],
+    /// [`Self::leave`] and [`Self::disconnect`]; for as long as that takes. At once where nothing is kept to be sent.
+    ///
+    /// The future fails if some of it was dropped, or the adapter has ended.
+    fn flush(&self) -> BoxFuture<'static, Result<(), AdapterError>>;
+
     /// Sends what is still kept, leaves the cluster and ends what [`Self::start`] began.
     fn close(&self) -> BoxFuture<'static, ()>;
 }

@@ -68,6 +68,8 @@ struct Io {
     posting: bool,
     upgrade: Upgrade,
     closed: Option<DisconnectReason>,
+    /// Its end has been told to the client, or there is nobody to tell it to.
+    told: bool,
     ping_sent: bool,
     deadline: Instant,
 }
@@ -146,6 +148,7 @@ impl Conn {
                 posting: false,
                 upgrade: Upgrade::None,
                 closed: None,
+                told: false,
                 ping_sent: false,
                 deadline,
             }),
@@ -168,6 +171,17 @@ impl Conn {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.io.lock().closed.is_some()
+    }
+
+    /// Whether the connection has ended and nothing is left to be sent over it.
+    pub(crate) fn is_over(&self) -> bool {
+        let io = self.io.lock();
+        io.closed.is_some() && io.told
+    }
+
+    /// Nobody is there any more whom its end could be told to.
+    pub(crate) fn set_told(&self) {
+        self.io.lock().told = true;
     }
 
     /// Queues frames that make one message.
@@ -306,6 +320,7 @@ impl Conn {
             return Poll::Ready(Outbound::Frame(frames));
         }
         if let Some(reason) = io.closed {
+            io.told = true;
             return Poll::Ready(Outbound::Closed(reason));
         }
         io.arm(waker);
@@ -373,14 +388,15 @@ impl Conn {
         }
         if let Some(reason) = io.closed {
             io.poll = None;
+            // Else the end is told by the next request: the client handles it before the packets that come along with it.
+            io.told = payload.is_empty() || reason == DisconnectReason::TransportError;
             if payload.is_empty() && reason == DisconnectReason::TransportClose {
                 // The client's own doing: it is not told what it said.
                 return Poll::Ready(Polled::Payload("6".to_owned()));
             }
-            if payload.is_empty() || reason == DisconnectReason::TransportError {
+            if io.told {
                 return Poll::Ready(Polled::Closed);
             }
-            // The end is told by the next request: the client handles it before the packets that come along with it.
             return Poll::Ready(Polled::Payload(payload));
         }
         if payload.is_empty() {
@@ -399,6 +415,7 @@ impl Conn {
         let mut io = self.io.lock();
         if io.poll == Some(poll) {
             io.poll = None;
+            io.told = true;
             return io.closed.is_none();
         }
         false

@@ -29,6 +29,9 @@ use crate::{adapter::Clock as _, hub::Hub, id::Id, reason::DisconnectReason};
 /// How long a request that polls in the middle of an upgrade waits for its end. The original lets it wait up to 100 ms.
 const WORD_TO_SWITCH: Duration = Duration::from_millis(20);
 
+/// When a client that is refused since the server stops may ask again: others serve it, if there are any.
+const RETRY_AFTER_S: &str = "1";
+
 /// Why a request is refused: `{"code":…,"message":…}`.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
@@ -62,8 +65,18 @@ impl Refused {
         Self::bad(5, "Unsupported protocol version")
     }
 
+    /// Another server takes the client, or this one when it is back.
+    fn stopping(hub: &Hub) -> Self {
+        hub.stats.refused_while_stopping.one();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: 4, message: "Server shutting down".to_owned() }
+    }
+
     fn into_response(self) -> HttpResponse {
-        HttpResponse::build(self.status).json(json!({ "code": self.code, "message": self.message }))
+        let mut response = HttpResponse::build(self.status);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
+        }
+        response.json(json!({ "code": self.code, "message": self.message }))
     }
 }
 
@@ -174,9 +187,8 @@ async fn handshake(
     if transport == Transport::WebSocket && actix_http::ws::verify_handshake(request.head()).is_err() {
         return Err(Refused::bad_request());
     }
-    if hub.is_closing() {
-        let message = "Server shutting down".to_owned();
-        return Err(Refused { status: StatusCode::SERVICE_UNAVAILABLE, code: 4, message });
+    if hub.is_stopping() {
+        return Err(Refused::stopping(hub));
     }
     if Handshake::size_bytes(&request) > hub.config.limits.head_bytes {
         hub.stats.refused_large_heads.one();
@@ -188,6 +200,10 @@ async fn handshake(
     {
         hub.stats.refused_by_hook.one();
         return Err(Refused { status: StatusCode::FORBIDDEN, code: 4, message: forbidden.message });
+    }
+    // The hook may have taken its time.
+    if hub.is_stopping() {
+        return Err(Refused::stopping(hub));
     }
     let ip = hub.config.client_ip(&request);
     if !hub.admit(ip) {
@@ -208,7 +224,7 @@ async fn handshake(
         }
     };
     worker.watch(&conn);
-    if hub.is_closing() {
+    if hub.is_stopping() {
         // It came while the others were closed.
         conn.close(DisconnectReason::ServerShuttingDown);
     }

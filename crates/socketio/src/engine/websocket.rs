@@ -287,7 +287,10 @@ impl WebSocket {
         match self.phase {
             // A WebSocket that fails before it took over leaves the polling connection as it is.
             Phase::Probing => self.conn.cancel_upgrade(),
-            Phase::Open => self.conn.close(reason),
+            Phase::Open => {
+                self.conn.close(reason);
+                self.conn.set_told();
+            }
             Phase::Ended => {}
         }
         self.phase = Phase::Ended;

@@ -117,6 +117,7 @@ macro_rules! every_case {
                 what_is_asked_in_some_order_happens_in_that_order,
                 of_broadcasts_from_many_threads_each_arrives_once_and_those_of_one_in_order,
                 a_broadcast_with_acks_gives_every_clients_answer,
+                what_was_broadcast_before_is_stored_once_it_is_flushed,
                 a_node_alone_finds_its_own_sockets,
                 a_node_alone_counts_one_and_has_nobody_to_run_handlers,
                 it_ends_what_it_began,
@@ -287,6 +288,19 @@ async fn a_broadcast_with_acks_gives_every_clients_answer(World { adapter, node,
     let [Asked::DeliverWithAcks { namespace, broadcast, timeout }] = &asked[..] else { panic!("{asked:?}") };
     assert_eq!((namespace.as_str(), broadcast), ("/", &numbered(7)));
     assert!(*timeout <= Duration::from_secs(5));
+}
+
+async fn what_was_broadcast_before_is_stored_once_it_is_flushed(World { adapter, .. }: World) {
+    let flushed = async || tokio::time::timeout(DEADLINE, adapter.flush()).await.expect("it does not wait for ever");
+    assert_eq!(flushed().await, Ok(()), "nothing waits");
+    for n in 0..1000 {
+        adapter.broadcast(if n % 2 == 0 { "/" } else { "/other" }, numbered(n));
+    }
+    // Nobody has to wait for the future for what it is about: it counts from the call.
+    let flushing = adapter.flush();
+    adapter.broadcast("/", numbered(1000));
+    assert_eq!(tokio::time::timeout(DEADLINE, flushing).await, Ok(Ok(())));
+    assert_eq!(flushed().await, Ok(()));
 }
 
 async fn a_node_alone_finds_its_own_sockets(World { adapter, node, .. }: World) {

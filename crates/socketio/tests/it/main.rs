@@ -3,6 +3,7 @@
 
 mod contract;
 mod contract_recovery;
+mod drain;
 mod faults;
 mod http;
 mod limits;

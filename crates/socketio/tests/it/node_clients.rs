@@ -235,6 +235,13 @@ mod on_redis {
 
     #[test]
     #[ignore = "needs SOUK_TEST_NODE_MODULES and SOUK_TEST_REDIS_URL"]
+    fn clients_of_a_drained_node_go_on_at_the_other() {
+        let names = Names::new();
+        run_against(&cluster(&names, example("cluster"), example("cluster")), "drain", true);
+    }
+
+    #[test]
+    #[ignore = "needs SOUK_TEST_NODE_MODULES and SOUK_TEST_REDIS_URL"]
     fn clients_of_a_killed_node_go_on_at_the_other() {
         let names = Names::new();
         run_against(&cluster(&names, example("cluster"), example("cluster")), "cluster-recovery", true);

@@ -8,7 +8,9 @@ use std::sync::{
 use serde_json::{Value, json};
 use socketio::{
     Namespace, Socket, SocketIo,
+    adapter::LocalAdapter,
     handler::{Ack, Data, State},
+    recovery::RecoveryOptions,
 };
 
 use crate::raw::{Polling, Server, Ws, event_of};
@@ -16,7 +18,7 @@ use crate::raw::{Polling, Server, Ws, event_of};
 #[derive(Clone, Default)]
 struct Counter(Arc<AtomicU64>);
 
-fn server() -> Server {
+fn server_with(recovery: bool) -> Server {
     let namespace = Namespace::new("/")
         .on_connect(|socket: Socket| async move {
             socket.join("room");
@@ -27,6 +29,15 @@ fn server() -> Server {
                 socket.everyone().to("room").emit("n", &(n * 3))?;
                 socket.emit("n", &(n * 3 + 1))?;
                 socket.everyone().emit("n", &(n * 3 + 2))?;
+            }
+            ack.send(&())
+        })
+        .on("mixed with local", |socket: Socket, ack: Ack| async move {
+            for n in 0..10 {
+                socket.everyone().to("room").emit("n", &(n * 4, "stored"))?;
+                socket.emit_local("n", &(n * 4 + 1, "with a string at its end"))?;
+                socket.emit_local("n", &(n * 4 + 2))?;
+                socket.emit("n", &(n * 4 + 3))?;
             }
             ack.send(&())
         })
@@ -51,7 +62,13 @@ fn server() -> Server {
             socket.disconnect(false);
             socket.emit("too late", &())
         });
-    Server::start(SocketIo::builder().state(Counter::default()).namespace(namespace).build(), 2)
+    let adapter = LocalAdapter::with_recovery(RecoveryOptions::default());
+    let io = SocketIo::builder().state(Counter::default()).namespace(namespace);
+    Server::start(if recovery { io.adapter(adapter).build() } else { io.build() }, 2)
+}
+
+fn server() -> Server {
+    server_with(false)
 }
 
 fn numbers(texts: &[String]) -> Vec<u64> {
@@ -85,6 +102,23 @@ async fn what_one_handler_sends_to_rooms_and_to_its_socket_arrives_in_that_order
         assert_eq!(numbers(&texts), expected);
         polling.post("1").await;
         server.until_empty().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_over_one_connection_alone_keeps_its_place() {
+    for recovery in [false, true] {
+        let server = server_with(recovery);
+        let mut ws = Ws::connect(&server).await;
+        ws.event().await;
+        for _ in 0..10 {
+            ws.send(r#"421["mixed with local"]"#).await;
+            let mut texts = Vec::new();
+            while texts.last().map(String::as_str) != Some("431[]") {
+                texts.push(ws.text().await);
+            }
+            assert_eq!(numbers(&texts), (0..40).collect::<Vec<_>>(), "with recovery: {recovery}");
+        }
     }
 }
 

@@ -70,6 +70,12 @@ fn server_and_hook(limits: Limits) -> (Server, Hook) {
             socket.join(room);
             ack.send(&())
         })
+        .on("local", |socket: Socket, Data(count): Data<u32>, ack: Ack| async move {
+            for n in 0..count {
+                socket.emit_local("local", &(n, "a string at its end"))?;
+            }
+            ack.send(&())
+        })
         .on("out", |socket: Socket| async move { socket.disconnect(false) });
     let inside = Inside { gate: Semaphore::new(0), waiting: AtomicU32::new(0), closed: AtomicBool::new(false) };
     let hook = Hook(Arc::new(inside));
@@ -270,6 +276,24 @@ async fn a_volatile_event_for_one_socket_does_not_spoil_its_offset() {
     client.ws.emit(&json!(["tell me"])).await;
     assert_eq!(client.event().await.as_array().unwrap()[..2], [json!("told"), json!("text")]);
     assert_eq!(client.back(&server, "ada").await.greeted().await.how, true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_over_one_connection_alone_is_neither_left_out_nor_sent_again() {
+    const MANY: u32 = 2000;
+    let server = server();
+    let mut client = Client::start(&server, "ada").await.greeted().await;
+    server.io.of("/").unwrap().emit("stored", &(1, 2)).unwrap();
+    assert_eq!(client.event().await[0], "stored");
+    let offset = client.offset.clone();
+    client.ws.send(format!(r#"420["local",{MANY}]"#)).await;
+    for n in 0..MANY {
+        assert_eq!(client.event().await.as_array().unwrap()[..2], [json!("local"), json!(n)]);
+        assert_eq!(client.offset, offset, "the client stays where it was");
+    }
+    assert_eq!(client.ws.text().await, "430[]");
+    let mut back = client.back(&server, "ada").await;
+    assert_eq!(back.event().await.as_array().unwrap()[..2], [json!("how"), json!("recovered")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

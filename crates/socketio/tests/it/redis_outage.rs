@@ -273,3 +273,39 @@ async fn closing_without_redis_takes_no_longer_than_it_may() {
     member.adapter.close().await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SOUK_TEST_REDIS_SERVER"]
+async fn a_flush_waits_for_redis_and_fails_for_what_was_dropped() {
+    let server = Server::start();
+    let names = Names::on(server.url());
+    let member = names.member_of(names.builder().max_queued(10, 1 << 20)).await;
+    let flush = || member.adapter.flush();
+    let length = || names.command::<usize>(&["XLEN", &names.stream()]);
+    let before = length();
+    for n in 0..5 {
+        member.adapter.broadcast("/", numbered(n));
+    }
+    assert_eq!(tokio::time::timeout(DEADLINE, flush()).await, Ok(Ok(())));
+    assert_eq!(length(), before + 5, "all of them are there by then");
+    server.freeze();
+    for n in 5..15 {
+        member.adapter.broadcast("/", numbered(n));
+    }
+    let waits = flush();
+    let waiting = tokio::time::timeout(Duration::from_millis(300), flush()).await;
+    waiting.expect_err("nothing is stored while Redis is away");
+    member.adapter.broadcast("/", numbered(15));
+    assert_eq!(member.adapter.stats().dropped, 1);
+    let fails = tokio::time::timeout(AT_ONCE, flush()).await;
+    assert!(matches!(fails, Ok(Err(AdapterError::Unavailable(_)))), "{fails:?}");
+    server.thaw();
+    // It began before the loss, but can't tell from when that is.
+    assert!(tokio::time::timeout(DEADLINE, waits).await.is_ok());
+    eventually("nothing waits", || member.adapter.stats().queued == 0).await;
+    member.adapter.broadcast("/", numbered(16));
+    assert_eq!(tokio::time::timeout(DEADLINE, flush()).await, Ok(Ok(())), "what was lost is known to be");
+    member.adapter.close().await;
+    let ended = tokio::time::timeout(DEADLINE, flush()).await;
+    assert!(matches!(ended, Ok(Err(AdapterError::Unavailable(_)))), "{ended:?}");
+}

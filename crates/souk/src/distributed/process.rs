@@ -20,6 +20,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const RESTART: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(2) };
 /// A process that ran this long did not fail at its start.
 const RAN_WELL: Duration = Duration::from_secs(10);
+/// What a gateway may take to move its clients elsewhere, by default; the others take no such time.
+const DRAIN: Duration = Duration::from_secs(20);
 /// Beyond its own grace period, before it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(1);
 /// How long it may take to say whether it is ready: longer than its own checks may.
@@ -106,7 +108,7 @@ impl Process {
     pub(super) async fn stop(&self) {
         self.0.stop.cancel();
         self.state().stdin = None;
-        if tokio::time::timeout(GRACE + KILL_AFTER, self.0.ended.cancelled()).await.is_err() {
+        if tokio::time::timeout(DRAIN + GRACE + KILL_AFTER, self.0.ended.cancelled()).await.is_err() {
             eprintln!("{} did not end in time and is killed", self.name());
             self.kill();
             self.0.ended.cancelled().await;

@@ -118,7 +118,11 @@ pub fn say(case: &Case, key: Option<&str>) -> Vec<Says> {
         .notices
         .iter()
         .map(|notice| {
-            let place = if notice.is_in_inbox { "in the inbox" } else { "NOT in the inbox" };
+            let place = match (notice.is_in_inbox, notice.is_muted) {
+                (true, _) => "in the inbox",
+                (false, true) => "at their wish not in the inbox",
+                (false, false) => "NOT in the inbox",
+            };
             format!("{} {place} of {}", notice.kind, notice.user_id)
         })
         .collect();

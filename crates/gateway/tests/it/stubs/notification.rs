@@ -67,13 +67,17 @@ impl NotificationService for Notifications {
             let inbox = inboxes.get(&user_id).map_or(&[][..], Vec::as_slice);
             let limit = if limit == 0 { 100 } else { limit as usize };
             let items = inbox.iter().filter(|entry| entry.seq > after_seq).take(limit).cloned().collect();
-            ListInboxResponse { items, head_seq: inbox.last().map_or(0, |entry| entry.seq) }
+            ListInboxResponse { items, head_seq: inbox.last().map_or(0, |entry| entry.seq), acked_seq: 0 }
         };
         let after_read = self.after_read.lock().unwrap().take();
         if let Some(after_read) = after_read {
             after_read();
         }
         Ok(Response::new(answer))
+    }
+    async fn ack_inbox(&self, request: Request<AckInboxRequest>) -> Result<Response<AckInboxResponse>, Status> {
+        self.script.enter("AckInbox", &request).await?;
+        Ok(Response::new(AckInboxResponse { acked_seq: request.get_ref().cursor }))
     }
     async fn list_notifications(
         &self,
@@ -103,11 +107,19 @@ impl NotificationService for Notifications {
     }
     async fn get_preferences(&self, request: Request<GetPreferencesRequest>) -> Result<Response<Preferences>, Status> {
         self.script.enter("GetPreferences", &request).await?;
-        let items = vec![Preference { kind: "order_confirmed".to_owned(), email: true }];
+        let kind = "order_confirmed".to_owned();
+        let items = vec![Preference { kind, email: true, push: Some(true), ..Preference::default() }];
         Ok(Response::new(Preferences { items }))
     }
     async fn update_preferences(&self, request: Request<Preferences>) -> Result<Response<Preferences>, Status> {
         self.script.enter("UpdatePreferences", &request).await?;
-        Ok(Response::new(request.into_inner()))
+        let items = request.into_inner().items.into_iter();
+        let all_on = |item: Preference| Preference {
+            push: item.push.or(Some(true)),
+            email: item.email || item.keep_email,
+            keep_email: false,
+            ..item
+        };
+        Ok(Response::new(Preferences { items: items.map(all_on).collect() }))
     }
 }

@@ -1,13 +1,12 @@
 //! Emails as `.eml` files in a folder: what a developer opens instead of a mailbox.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::{FileTransport, Transport as _};
 
+use super::compose::compose;
 use crate::application::ports::{MailError, Mailer, OutgoingEmail};
 
 /// Where files are written before they get their name, so that nobody reads half an email.
@@ -39,27 +38,6 @@ impl Mailer for FileMailer {
     }
 }
 
-fn compose(from: &Mailbox, email: OutgoingEmail) -> Result<Message, MailError> {
-    let refused = |error: &dyn std::fmt::Display| MailError::Refused(error.to_string());
-    let address = email.to.email.parse().map_err(|error: lettre::address::AddressError| refused(&error))?;
-    let name = Some(email.to.name).filter(|name| !name.trim().is_empty() && !name.chars().any(char::is_control));
-    let date = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(email.created_at.unix_ms()).unwrap_or(0));
-    let mut message = Message::builder()
-        .message_id(Some(format!("<{}@{}>", email.id, from.email.domain())))
-        .date(date)
-        .from(from.clone())
-        .to(Mailbox::new(name, address))
-        .subject(email.subject)
-        .header(ContentType::TEXT_PLAIN)
-        .body(email.text)
-        .map_err(|error| refused(&error))?;
-    // Keeps vacation replies away (RFC 3834 §5).
-    message
-        .headers_mut()
-        .insert_raw(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
-    Ok(message)
-}
-
 fn write(folder: &Path, name: &str, message: &Message) -> Result<(), MailError> {
     let unavailable = |error: std::io::Error| MailError::Unavailable(Box::new(error));
     let partial = folder.join(PARTIAL);
@@ -77,6 +55,7 @@ mod tests {
 
     use super::*;
     use crate::domain::contact::Contact;
+    use crate::domain::email_content::EmailContent;
 
     fn email(address: &str, name: &str) -> OutgoingEmail {
         let user_id = UserId::from_uuid(Uuid::nil());
@@ -84,7 +63,10 @@ mod tests {
             id: NotificationId::from_uuid(Uuid::from_u128(5)),
             to: Contact { user_id, email: address.to_owned(), name: name.to_owned(), version: 1 },
             subject: "Your order is confirmed".to_owned(),
-            text: "Hello Ada,\n\nThank you!\n".to_owned(),
+            content: EmailContent {
+                text: "Hello Ada,\n\nThank you!\n".to_owned(),
+                html: Some("<p>Hello Ada,</p>\n<p>Thank you!</p>\n".to_owned()),
+            },
             created_at: Timestamp::from_unix_ms(0),
         }
     }
@@ -111,9 +93,11 @@ mod tests {
             "From: Souk <no-reply@souk.test>",
             "To: \"Ada Lovelace\" <ada@souk.test>",
             "Subject: Your order is confirmed",
+            "Content-Type: multipart/alternative;",
             "Content-Type: text/plain; charset=utf-8",
+            "Content-Type: text/html; charset=utf-8",
             "Auto-Submitted: auto-generated",
-            "Thank you!",
+            "<p>Thank you!</p>",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

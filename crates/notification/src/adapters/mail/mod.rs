@@ -1,3 +1,6 @@
 //! Ways to send email.
 
+mod compose;
 pub mod file;
+#[cfg(feature = "smtp")]
+pub mod smtp;

@@ -11,6 +11,7 @@ use crate::application::queries::NotificationPage;
 use crate::domain::inbox::InboxPage;
 use crate::domain::kind::NotificationKind;
 use crate::domain::notification::{Notification, to_json};
+use crate::domain::preference::{ChannelChange, Channels};
 
 /// Whose inbox is meant: the caller's own; services name a user.
 pub(super) fn inbox_owner(caller: &Caller, named: &str) -> Result<UserId, Refusal> {
@@ -56,26 +57,30 @@ pub(super) fn decode_cursor(cursor: &str) -> Result<Option<u64>, Refusal> {
 }
 
 /// The choices named; each kind at most once.
-pub(super) fn choices(message: &proto::Preferences) -> Result<Vec<(NotificationKind, bool)>, Refusal> {
-    let mut choices: Vec<(NotificationKind, bool)> = Vec::new();
+pub(super) fn changes(message: &proto::Preferences) -> Result<Vec<(NotificationKind, ChannelChange)>, Refusal> {
+    let mut changes: Vec<(NotificationKind, ChannelChange)> = Vec::new();
     for (index, item) in message.items.iter().enumerate() {
         let field = format!("/items/{index}/kind");
         let Some(kind) = NotificationKind::find(&item.kind) else {
             let known = NotificationKind::ALL.map(NotificationKind::as_str).join(", ");
             return Err(Refusal::invalid(field, format!("must be one of {known}")));
         };
-        if choices.iter().any(|(other, _)| *other == kind) {
+        if changes.iter().any(|(other, _)| *other == kind) {
             return Err(Refusal::invalid(field, "must be named only once"));
         }
-        choices.push((kind, item.email));
+        changes.push((kind, ChannelChange { push: item.push, email: (!item.keep_email).then_some(item.email) }));
     }
-    Ok(choices)
+    Ok(changes)
 }
 
-pub(super) fn preferences(choices: Vec<(NotificationKind, bool)>) -> proto::Preferences {
-    let items =
-        choices.into_iter().map(|(kind, email)| proto::Preference { kind: kind.as_str().to_owned(), email }).collect();
-    proto::Preferences { items }
+pub(super) fn preferences(choices: Vec<(NotificationKind, Channels)>) -> proto::Preferences {
+    let items = choices.into_iter().map(|(kind, channels)| proto::Preference {
+        kind: kind.as_str().to_owned(),
+        email: channels.email,
+        push: Some(channels.push),
+        keep_email: false,
+    });
+    proto::Preferences { items: items.collect() }
 }
 
 pub(super) fn inbox_page(page: InboxPage) -> proto::ListInboxResponse {
@@ -85,7 +90,7 @@ pub(super) fn inbox_page(page: InboxPage) -> proto::ListInboxResponse {
         data_json: entry.data,
         created_at_unix_ms: entry.created_at.unix_ms(),
     });
-    proto::ListInboxResponse { items: items.collect(), head_seq: page.head_seq }
+    proto::ListInboxResponse { items: items.collect(), head_seq: page.head_seq, acked_seq: page.acked_seq }
 }
 
 pub(super) fn notification(notification: Notification) -> proto::Notification {
@@ -143,9 +148,19 @@ mod tests {
     }
 
     #[test]
+    fn callers_that_know_of_email_alone_leave_the_inbox_as_it_is() {
+        let kind = || "order_shipped".to_owned();
+        let change = |item| changes(&proto::Preferences { items: vec![item] }).unwrap().remove(0).1;
+        let earlier = proto::Preference { kind: kind(), email: false, ..proto::Preference::default() };
+        assert_eq!(change(earlier), ChannelChange { push: None, email: Some(false) });
+        let quiet = proto::Preference { kind: kind(), push: Some(false), keep_email: true, email: false };
+        assert_eq!(change(quiet), ChannelChange { push: Some(false), email: None });
+    }
+
+    #[test]
     fn a_kind_that_is_unknown_or_named_twice_is_pointed_at() {
-        let item = |kind: &str| proto::Preference { kind: kind.to_owned(), email: false };
-        let field = |items| choices(&proto::Preferences { items }).unwrap_err().fields[0].field.clone();
+        let item = |kind: &str| proto::Preference { kind: kind.to_owned(), ..proto::Preference::default() };
+        let field = |items| changes(&proto::Preferences { items }).unwrap_err().fields[0].field.clone();
         assert_eq!(field(vec![item("newsletter")]), "/items/0/kind");
         assert_eq!(field(vec![item("order_shipped"), item("order_shipped")]), "/items/1/kind");
     }

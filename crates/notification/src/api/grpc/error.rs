@@ -13,6 +13,9 @@ use crate::application::ports::RepositoryError;
 pub(super) fn refusal(error: NotificationError) -> Status {
     let refusal = match &error {
         NotificationError::NotFound => Refusal::new(Reason::NotificationNotFound, Reason::NotificationNotFound.title()),
+        NotificationError::BeyondHead { head_seq } => {
+            Refusal::invalid("cursor", format!("must be at most {head_seq}, the position of the newest entry"))
+        }
         NotificationError::Store(RepositoryError::Unavailable(_) | RepositoryError::Conflict) => {
             tracing::warn!(error = %error_chain(&error), "the store failed a call");
             Refusal::new(Reason::Unavailable, Reason::Unavailable.title()).retry_after(Duration::from_secs(1))

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use contracts::Refusal;
 use contracts::grpc::notification::notification_service_server::NotificationService;
 use contracts::grpc::notification::{
-    GetPreferencesRequest, GetUnreadCountRequest, GetUnreadCountResponse, ListInboxRequest, ListInboxResponse,
-    ListNotificationsRequest, ListNotificationsResponse, MarkAllReadRequest, MarkAllReadResponse, MarkReadRequest,
-    Notification, Preferences as PreferencesMessage,
+    AckInboxRequest, AckInboxResponse, GetPreferencesRequest, GetUnreadCountRequest, GetUnreadCountResponse,
+    ListInboxRequest, ListInboxResponse, ListNotificationsRequest, ListNotificationsResponse, MarkAllReadRequest,
+    MarkAllReadResponse, MarkReadRequest, Notification, Preferences as PreferencesMessage,
 };
 use contracts::ids::UserId;
 use service_kit::auth::Caller;
 use tonic::{Request, Response, Status};
 
+use crate::application::acknowledge::Acknowledge;
 use crate::application::mark_read::MarkRead;
 use crate::application::preferences::Preferences;
 use crate::application::queries::Queries;
@@ -25,9 +26,11 @@ use crate::application::queries::Queries;
 pub struct NotificationApi {
     /// What users read.
     pub queries: Arc<Queries>,
+    /// How far users' devices have their inbox.
+    pub acknowledge: Arc<Acknowledge>,
     /// What users have read.
     pub mark_read: Arc<MarkRead>,
-    /// What users want by email.
+    /// What users want to be told of, and how.
     pub preferences: Arc<Preferences>,
 }
 
@@ -45,6 +48,13 @@ impl NotificationService for NotificationApi {
         let limit = convert::limit(message.limit, 100, 500)?;
         let page = self.queries.list_inbox(user_id, message.after_seq, limit).await.map_err(error::refusal)?;
         Ok(Response::new(convert::inbox_page(page)))
+    }
+
+    async fn ack_inbox(&self, request: Request<AckInboxRequest>) -> Result<Response<AckInboxResponse>, Status> {
+        let user_id = own(&request)?;
+        let cursor = request.into_inner().cursor;
+        let acked_seq = self.acknowledge.run(user_id, cursor).await.map_err(error::refusal)?;
+        Ok(Response::new(AckInboxResponse { acked_seq }))
     }
 
     async fn list_notifications(
@@ -95,8 +105,8 @@ impl NotificationService for NotificationApi {
         request: Request<PreferencesMessage>,
     ) -> Result<Response<PreferencesMessage>, Status> {
         let user_id = own(&request)?;
-        let choices = convert::choices(&request.into_inner())?;
-        let choices = self.preferences.update(user_id, choices).await.map_err(error::refusal)?;
+        let changes = convert::changes(&request.into_inner())?;
+        let choices = self.preferences.update(user_id, changes).await.map_err(error::refusal)?;
         Ok(Response::new(convert::preferences(choices)))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -25,7 +26,7 @@ pub(super) struct Lane {
     pub(super) stream: String,
     outbox: Mutex<Outbox>,
     filled: Notify,
-    drained: Notify,
+    progressed: Notify,
     position: Mutex<Offset>,
     /// Some of what came before this offset was not read, or belongs to a stream that is lost.
     whole_from: Mutex<Offset>,
@@ -40,6 +41,8 @@ struct Outbox {
     /// Number of the first in the queue, counted from one.
     first: u64,
     size_bytes: usize,
+    /// Something was dropped that came after the message of this number, or would have had it; 0 if nothing was.
+    lost: u64,
 }
 
 /// Messages to be sent next; they stay in the outbox until they are known to have been added.
@@ -60,9 +63,9 @@ impl Lane {
     pub(super) fn new(stream: String) -> Self {
         Self {
             stream,
-            outbox: Mutex::new(Outbox { queue: VecDeque::new(), first: 1, size_bytes: 0 }),
+            outbox: Mutex::new(Outbox { queue: VecDeque::new(), first: 1, size_bytes: 0, lost: 0 }),
             filled: Notify::new(),
-            drained: Notify::new(),
+            progressed: Notify::new(),
             position: Mutex::new(Offset::ZERO),
             whole_from: Mutex::new(Offset::ZERO),
             base: watch::Sender::new(None),
@@ -79,6 +82,7 @@ impl Lane {
         let size_bytes = order.size_bytes();
         let mut outbox = self.outbox();
         if outbox.queue.len() >= max || outbox.size_bytes.saturating_add(size_bytes) > max_bytes {
+            outbox.lost = outbox.first + (outbox.queue.len() as u64).saturating_sub(1);
             return false;
         }
         outbox.size_bytes += size_bytes;
@@ -119,10 +123,13 @@ impl Lane {
             outbox.size_bytes -= queued.size_bytes;
             count += 1;
         }
-        if outbox.queue.is_empty() {
-            self.drained.notify_waiters();
-        }
+        self.progressed.notify_waiters();
         count
+    }
+
+    /// The message of this number can't be added and won't be.
+    pub(super) fn lose(&self, number: u64) {
+        self.outbox().lost = number;
     }
 
     pub(super) fn queued(&self) -> usize {
@@ -132,11 +139,36 @@ impl Lane {
     /// Waits until everything was added.
     pub(super) async fn drained(&self) {
         loop {
-            let drained = self.drained.notified();
+            let progressed = self.progressed.notified();
             if self.queued() == 0 {
                 return;
             }
-            drained.await;
+            progressed.await;
+        }
+    }
+
+    /// Waits until everything that was queued before the call was added; false if some of it was dropped. What was dropped
+    /// for want of a place is known here as long as something waits that came before it.
+    pub(super) fn stored(self: &Arc<Self>) -> impl Future<Output = bool> + Send + use<> {
+        let lane = Arc::clone(self);
+        let (first, next) = {
+            let outbox = lane.outbox();
+            (outbox.first, outbox.first + outbox.queue.len() as u64)
+        };
+        async move {
+            loop {
+                let progressed = lane.progressed.notified();
+                {
+                    let outbox = lane.outbox();
+                    if outbox.lost >= first {
+                        return false;
+                    }
+                    if outbox.first >= next {
+                        return true;
+                    }
+                }
+                progressed.await;
+            }
         }
     }
 

@@ -346,6 +346,17 @@ impl Adapter for RedisStreams {
         Some(sessions)
     }
 
+    fn flush(&self) -> BoxFuture<'static, Result<(), AdapterError>> {
+        let shared = &self.inner.shared;
+        let lanes = shared.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored: Vec<_> = lanes.values().map(Lane::stored).collect();
+        drop(lanes);
+        self.ask(async move {
+            let all = futures::future::join_all(stored).await.into_iter().all(|stored| stored);
+            if all { Ok(()) } else { Err(AdapterError::Unavailable("messages were dropped".to_owned())) }
+        })
+    }
+
     fn close(&self) -> BoxFuture<'static, ()> {
         let (shared, sessions) = (Arc::clone(&self.inner.shared), self.inner.sessions.clone());
         let Some(ended) = self.inner.ended.lock().unwrap_or_else(PoisonError::into_inner).take() else {

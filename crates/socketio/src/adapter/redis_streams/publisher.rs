@@ -116,6 +116,7 @@ fn encode(shared: &Shared, lane: &Lane, batch: &Batch) -> Pipeline {
             Err(error) => {
                 tracing::error!(namespace = &*queued.space.name, error = %error, "a message can't be encoded and is dropped");
                 shared.counters.dropped.add(1);
+                lane.lose(number);
                 continue;
             }
         };

@@ -18,7 +18,7 @@ fn was_confirmed(case: &Case) -> bool {
     events.into_iter().any(|event| event.event_type == "order.confirmed")
 }
 
-/// An order that was ever confirmed has told so to its customer, once, in the inbox.
+/// An order that was ever confirmed has told so to its customer, once, in the inbox; or not there, at the customer's wish.
 pub(super) fn confirmation_is_told_once(case: &Case) -> Option<Finding> {
     let order = case.order.as_ref().filter(|_| was_confirmed(case))?;
     let told: Vec<_> = case.notices.iter().filter(|notice| notice.kind == "order_confirmed").collect();
@@ -27,7 +27,9 @@ pub(super) fn confirmation_is_told_once(case: &Case) -> Option<Finding> {
         [notice] if notice.user_id != order.user_id => {
             format!("the confirmation went to user {}, the order is of {}", notice.user_id, order.user_id)
         }
-        [notice] if !notice.is_in_inbox => format!("the confirmation is not in the inbox of user {}", order.user_id),
+        [notice] if !notice.is_in_inbox && !notice.is_muted => {
+            format!("the confirmation is not in the inbox of user {}", order.user_id)
+        }
         [_] => return None,
         more => format!("the confirmation was told {} times", more.len()),
     };

@@ -93,6 +93,7 @@ fn notice() -> NoticeFacts {
         kind: "order_confirmed".to_owned(),
         created_at: ago(99),
         is_in_inbox: true,
+        is_muted: false,
     }
 }
 
@@ -207,6 +208,7 @@ fn what_is_planted_in_one_order_is_found_once() {
         ("confirmation-not-told", confirmed, |c| c.notices.clear()),
         ("confirmation-not-told", confirmed, |c| c.notices.push(notice())),
         ("confirmation-not-told", confirmed, |c| c.notices[0].is_in_inbox = false),
+        ("confirmation-not-told", confirmed, |c| c.notices.push(NoticeFacts { is_muted: true, ..notice() })),
         ("confirmation-not-told", confirmed, |c| c.notices[0].user_id = UserId::from_uuid(Uuid::from_u128(9))),
         ("told-not-confirmed", cancelled, |c| c.notices.push(notice())),
     ];
@@ -215,6 +217,13 @@ fn what_is_planted_in_one_order_is_found_once() {
         plant(&mut case);
         assert_eq!(codes(&case), [*code], "plant {at}");
     }
+}
+
+#[test]
+fn what_a_customer_does_not_want_in_the_inbox_is_not_missed_there() {
+    let mut case = confirmed();
+    case.notices[0] = NoticeFacts { is_in_inbox: false, is_muted: true, ..notice() };
+    assert_eq!(codes(&case), Vec::<&str>::new());
 }
 
 #[test]

@@ -11,7 +11,8 @@ use mongodb::options::FindOptions;
 use serde::Deserialize;
 
 use super::error::{StoreError, moment, parsed, unsigned};
-use super::{DEFAULT_NAME, ENTRIES, HEADS, NOTIFICATIONS};
+use super::orders::MutedOutcome;
+use super::{DEFAULT_NAME, ENTRIES, HEADS, MUTED, NOTIFICATIONS};
 use crate::application::audit::{InboxFacts, NoticeFacts, NotificationAudit};
 use crate::application::ports::RepositoryError;
 
@@ -72,7 +73,7 @@ impl MongoNotificationAudit {
             .limit(limit as i64)
             .projection(fields)
             .build();
-        let found = self.0.collection::<Notice>(NOTIFICATIONS).find(range).with_options(options).await?;
+        let found = self.0.collection::<Notice>(NOTIFICATIONS).find(range.clone()).with_options(options).await?;
         let notices: Vec<Notice> = found.try_collect().await?;
         let carried = self.carried(&notices).await?;
         let facts = |notice: Notice| {
@@ -83,9 +84,33 @@ impl MongoNotificationAudit {
                 kind,
                 created_at: moment(created_at),
                 is_in_inbox: carried.contains(&id),
+                is_muted: false,
             })
         };
-        notices.into_iter().map(facts).collect()
+        let mut facts: Vec<NoticeFacts> = notices.into_iter().map(facts).collect::<Result<_, StoreError>>()?;
+        facts.extend(self.muted(range, limit).await?);
+        facts.sort_by(|one, other| (one.order_id, &one.kind).cmp(&(other.order_id, &other.kind)));
+        facts.truncate(limit);
+        Ok(facts)
+    }
+
+    /// The outcomes of these orders that were left out at the user's wish.
+    async fn muted(&self, orders: Document, limit: usize) -> Result<Vec<NoticeFacts>, StoreError> {
+        let muted = self.0.collection::<MutedOutcome>(MUTED);
+        let found = muted.find(orders).sort(doc! { "order_id": 1, "kind": 1 }).limit(limit as i64).await?;
+        let found: Vec<MutedOutcome> = found.try_collect().await?;
+        let facts = |outcome: MutedOutcome| {
+            let MutedOutcome { order_id, kind, user_id, created_at } = outcome;
+            Ok(NoticeFacts {
+                user_id: parsed(&user_id, MUTED, &order_id)?,
+                order_id: parsed(&order_id, MUTED, &order_id)?,
+                kind,
+                created_at: moment(created_at),
+                is_in_inbox: false,
+                is_muted: true,
+            })
+        };
+        found.into_iter().map(facts).collect()
     }
 
     /// The ids of those notifications that their inboxes carry where they say.

@@ -12,6 +12,7 @@ use super::error::{StoreError, date, moment, parsed};
 use super::{EMAILS, MongoStore};
 use crate::application::ports::{EmailQueue, Housekeeping, RepositoryError};
 use crate::domain::email::QueuedEmail;
+use crate::domain::email_content::EmailContent;
 use crate::domain::notification::Notification;
 
 #[derive(Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub(super) struct EmailDocument {
     user_id: String,
     subject: String,
     body: String,
+    /// Absent in documents of earlier builds.
+    #[serde(default)]
+    html: Option<String>,
     request_id: Option<String>,
     traceparent: Option<String>,
     created_at: DateTime,
@@ -38,12 +42,13 @@ pub(super) struct EmailDocument {
 
 impl EmailDocument {
     /// An email that is due now.
-    pub(super) fn queued(notification: &Notification, appender: &Appender<'_>, body: String) -> Self {
+    pub(super) fn queued(notification: &Notification, appender: &Appender<'_>, content: EmailContent) -> Self {
         Self {
             notification_id: notification.id.to_string(),
             user_id: appender.user_id.to_string(),
             subject: notification.title.clone(),
-            body,
+            body: content.text,
+            html: content.html,
             request_id: appender.cause.request_id.clone(),
             traceparent: appender.cause.traceparent.clone(),
             created_at: date(appender.now),
@@ -63,7 +68,7 @@ impl EmailDocument {
             failures: u32::try_from(self.attempts).map_err(|_| StoreError::corrupt(EMAILS, id))?,
             created_at: moment(self.created_at),
             subject: self.subject,
-            body: self.body,
+            content: EmailContent { text: self.body, html: self.html },
             request_id: self.request_id,
             traceparent: self.traceparent,
         })

@@ -127,6 +127,13 @@ impl MongoStore {
         Ok(writing.append(&appender.events).await?)
     }
 
+    /// The newest position; 0 for an empty inbox.
+    pub(super) async fn head_seq(&self, user_id: UserId) -> Result<u64, StoreError> {
+        let id = user_id.to_string();
+        let head = self.collection::<Head>(HEADS).find_one(doc! { "_id": &id }).await?;
+        unsigned(head.map_or(0, |head| head.seq), HEADS, &id)
+    }
+
     /// The head is read first: the entries up to it are what the inbox was in that moment.
     pub(super) async fn read_inbox(
         &self,
@@ -135,13 +142,12 @@ impl MongoStore {
         limit: u32,
     ) -> Result<InboxPage, StoreError> {
         let id = user_id.to_string();
-        let head = self.collection::<Head>(HEADS).find_one(doc! { "_id": &id }).await?.map_or(0, |head| head.seq);
-        let head_seq = unsigned(head, HEADS, &id)?;
-        let mut page = InboxPage { entries: Vec::new(), head_seq };
+        let (head_seq, acked_seq) = tokio::try_join!(self.head_seq(user_id), self.acked_seq(user_id))?;
+        let mut page = InboxPage { entries: Vec::new(), head_seq, acked_seq };
         if limit == 0 || after_seq >= head_seq {
             return Ok(page);
         }
-        let range = doc! { "user_id": &id, "seq": { "$gt": integer(after_seq), "$lte": head } };
+        let range = doc! { "user_id": &id, "seq": { "$gt": integer(after_seq), "$lte": integer(head_seq) } };
         let entries = self.collection::<EntryDocument>(ENTRIES);
         let mut found = entries.find(range).sort(doc! { "seq": 1 }).limit(i64::from(limit)).await?;
         let mut bytes = 0;

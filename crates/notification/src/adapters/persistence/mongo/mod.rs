@@ -3,6 +3,7 @@
 //! Every change of an inbox writes the user's document in `inbox_heads` first: it counts the positions, so that they are
 //! gapless, and keeps two changes of one inbox apart. The document of a room does the same for the room.
 
+mod acks;
 mod audit;
 mod chat;
 mod contacts;
@@ -37,6 +38,8 @@ const HEADS: &str = "inbox_heads";
 const ENTRIES: &str = "inbox_entries";
 const ORDER_VERSIONS: &str = "order_versions";
 const NOTIFICATIONS: &str = "notifications";
+const MUTED: &str = "muted_outcomes";
+const ACKS: &str = "inbox_acks";
 const PREFERENCES: &str = "preferences";
 const CONTACTS: &str = "contacts";
 const EMAILS: &str = "emails";
@@ -65,6 +68,8 @@ fn plan() -> Vec<CollectionPlan> {
                 unread,
             ],
         ),
+        CollectionPlan::new(MUTED, [unique_index("muted_by_outcome", doc! { "order_id": 1, "kind": 1 }, None)]),
+        CollectionPlan::new(ACKS, []),
         CollectionPlan::new(PREFERENCES, [unique_index("preference", doc! { "user_id": 1, "kind": 1 }, None)]),
         CollectionPlan::new(CONTACTS, []),
         CollectionPlan::new(

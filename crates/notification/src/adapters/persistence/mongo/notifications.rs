@@ -14,9 +14,10 @@ use super::error::{StoreError, date, integer, moment, parsed, unsigned};
 use super::{MongoStore, NOTIFICATIONS};
 use crate::application::Cause;
 use crate::application::ports::{InboxRepository, OrderChange, Recorded, RepositoryError};
-use crate::domain::inbox::{InboxEvent, InboxPage, ReadData, UnreadData};
+use crate::domain::inbox::{Acked, InboxEvent, InboxPage, ReadData, UnreadData};
 use crate::domain::kind::NotificationKind;
 use crate::domain::notification::{Notification, to_json};
+use crate::domain::preference::Channels;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct NotificationDocument {
@@ -70,9 +71,14 @@ impl NotificationDocument {
 impl InboxRepository for MongoStore {
     async fn record_order_change(&self, change: OrderChange) -> Result<Recorded, RepositoryError> {
         let record = async {
+            // Before the transaction, which others of this inbox have to wait for.
+            let channels = match &change.notification {
+                Some(draft) => self.channels_of(change.user_id, draft.kind).await?,
+                None => Channels::default(),
+            };
             let mut writing = self.database.write();
             loop {
-                let outcome = self.write_order_change(&mut writing, change.clone()).await;
+                let outcome = self.write_order_change(&mut writing, change.clone(), channels).await;
                 if let Some(done) = writing.settle(outcome).await {
                     return done;
                 }
@@ -83,6 +89,10 @@ impl InboxRepository for MongoStore {
 
     async fn list_inbox(&self, user_id: UserId, after_seq: u64, limit: u32) -> Result<InboxPage, RepositoryError> {
         Ok(self.database.within("list inbox", self.read_inbox(user_id, after_seq, limit)).await?)
+    }
+
+    async fn acknowledge(&self, user_id: UserId, seq: u64) -> Result<Acked, RepositoryError> {
+        Ok(self.database.within("acknowledge inbox", self.write_ack(user_id, seq)).await?)
     }
 
     async fn list_notifications(
@@ -205,7 +215,12 @@ impl MongoStore {
         Ok(found.len() as u64)
     }
 
-    async fn append_unread(&self, session: &mut ClientSession, appender: &mut Appender<'_>) -> Result<(), StoreError> {
+    /// Tells how many are unread now.
+    pub(super) async fn append_unread(
+        &self,
+        session: &mut ClientSession,
+        appender: &mut Appender<'_>,
+    ) -> Result<(), StoreError> {
         let unread = doc! { "user_id": appender.user_id.to_string(), "unread": true };
         let notifications = self.collection::<NotificationDocument>(NOTIFICATIONS);
         let count = notifications.count_documents(unread).session(session).await?;

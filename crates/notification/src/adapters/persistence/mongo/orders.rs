@@ -3,19 +3,19 @@
 use contracts::ids::{OrderId, UserId};
 use messaging::mongo::Writing;
 use mongodb::ClientSession;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{DateTime, Document, doc};
 use serde::{Deserialize, Serialize};
 
 use super::emails::EmailDocument;
 use super::entries::Appender;
-use super::error::{StoreError, integer, parsed, unsigned};
+use super::error::{StoreError, date, integer, parsed, unsigned};
 use super::notifications::NotificationDocument;
-use super::preferences::PreferenceDocument;
-use super::{CONSUMER, EMAILS, MongoStore, NOTIFICATIONS, ORDER_VERSIONS, PREFERENCES};
+use super::{CONSUMER, EMAILS, MUTED, MongoStore, NOTIFICATIONS, ORDER_VERSIONS};
 use crate::application::ports::{NotificationDraft, OrderChange, Recorded};
 use crate::domain::inbox::InboxEvent;
 use crate::domain::notification::Notification;
 use crate::domain::ordering::{Ruling, rule};
+use crate::domain::preference::Channels;
 
 #[derive(Serialize, Deserialize)]
 struct OrderVersion {
@@ -27,11 +27,21 @@ struct OrderVersion {
     user_id: Option<String>,
 }
 
+/// An outcome that is told, but not in the inbox, at the user's wish.
+#[derive(Serialize, Deserialize)]
+pub(super) struct MutedOutcome {
+    pub(super) order_id: String,
+    pub(super) kind: String,
+    pub(super) user_id: String,
+    pub(super) created_at: DateTime,
+}
+
 impl MongoStore {
     pub(super) async fn write_order_change(
         &self,
         writing: &mut Writing<'_>,
         change: OrderChange,
+        channels: Channels,
     ) -> Result<Recorded, StoreError> {
         let session = writing.begin().await?;
         let newest = self.newest_version(session, change.order_id).await?;
@@ -55,7 +65,7 @@ impl MongoStore {
         let email_queued = match change.notification {
             Some(draft) => {
                 let entry_id = format!("{event_id}/notification");
-                self.notify(session, &mut appender, entry_id, change.order_id, draft).await?
+                self.notify(session, &mut appender, entry_id, change.order_id, draft, channels).await?
             }
             None => false,
         };
@@ -86,7 +96,7 @@ impl MongoStore {
         owner.map(|owner| parsed(&owner, ORDER_VERSIONS, &id)).transpose()
     }
 
-    /// Makes the notification unless there is one for this outcome, and says whether an email was queued with it.
+    /// Tells the user of the outcome, unless that was done, and says whether an email was queued.
     async fn notify(
         &self,
         session: &mut ClientSession,
@@ -94,11 +104,14 @@ impl MongoStore {
         entry_id: String,
         order_id: OrderId,
         draft: NotificationDraft,
+        channels: Channels,
     ) -> Result<bool, StoreError> {
         let outcome = doc! { "order_id": order_id.to_string(), "kind": draft.kind.as_str() };
-        let notifications = self.collection::<Document>(NOTIFICATIONS);
-        if notifications.find_one(outcome).session(&mut *session).await?.is_some() {
-            return Ok(false);
+        for told in [NOTIFICATIONS, MUTED] {
+            let told = self.collection::<Document>(told).find_one(outcome.clone()).session(&mut *session).await?;
+            if told.is_some() {
+                return Ok(false);
+            }
         }
         let notification = Notification {
             id: draft.id,
@@ -110,16 +123,24 @@ impl MongoStore {
             read_at: None,
             created_at: appender.now,
         };
-        let document = NotificationDocument::of(&notification, appender.user_id);
-        self.collection(NOTIFICATIONS).insert_one(document).session(&mut *session).await?;
-        appender.append(InboxEvent::Notification, notification.to_json(), entry_id)?;
-        let choice = doc! { "user_id": appender.user_id.to_string(), "kind": notification.kind.as_str() };
-        let choices = self.collection::<PreferenceDocument>(PREFERENCES);
-        if choices.find_one(choice).session(&mut *session).await?.is_some_and(|choice| !choice.email) {
-            return Ok(false);
+        if channels.push {
+            let document = NotificationDocument::of(&notification, appender.user_id);
+            self.collection(NOTIFICATIONS).insert_one(document).session(&mut *session).await?;
+            appender.append(InboxEvent::Notification, notification.to_json(), entry_id)?;
+            self.append_unread(session, appender).await?;
+        } else {
+            let muted = MutedOutcome {
+                order_id: order_id.to_string(),
+                kind: draft.kind.as_str().to_owned(),
+                user_id: appender.user_id.to_string(),
+                created_at: date(appender.now),
+            };
+            self.collection(MUTED).insert_one(muted).session(&mut *session).await?;
         }
-        let email = EmailDocument::queued(&notification, appender, draft.email_body);
-        self.collection(EMAILS).insert_one(email).session(session).await?;
-        Ok(true)
+        if channels.email {
+            let email = EmailDocument::queued(&notification, appender, draft.email);
+            self.collection(EMAILS).insert_one(email).session(session).await?;
+        }
+        Ok(channels.email)
     }
 }

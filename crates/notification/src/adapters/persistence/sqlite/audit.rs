@@ -11,12 +11,16 @@ use super::error::SqliteError;
 use crate::application::audit::{InboxFacts, NoticeFacts, NotificationAudit};
 use crate::application::ports::RepositoryError;
 
-/// Notifications by order; the unique key (order_id, kind) is the index.
+/// Notifications by order, and those left out at the user's wish; the key (order_id, kind) is the index of both.
 const NOTICES: &str = "
-    SELECT n.order_id, n.user_id, n.kind, n.created_at, e.data ->> 'id' = n.id
+    SELECT n.order_id, n.user_id, n.kind, n.created_at, e.data ->> 'id' = n.id, FALSE
     FROM notifications n
     LEFT JOIN inbox_entries e ON e.user_id = n.user_id AND e.seq = n.seq AND e.event = 'notification'
-    WHERE n.order_id > ?1 AND n.order_id <= ?2 ORDER BY n.order_id, n.kind LIMIT ?3";
+    WHERE n.order_id > ?1 AND n.order_id <= ?2
+    UNION ALL
+    SELECT order_id, user_id, kind, created_at, FALSE, TRUE
+    FROM muted_outcomes WHERE order_id > ?1 AND order_id <= ?2
+    ORDER BY 1, 3 LIMIT ?3";
 
 /// Inboxes by user; their numbers are of one moment.
 const INBOXES: &str = "
@@ -79,6 +83,7 @@ impl NotificationAudit for SqliteNotificationAudit {
                 kind: row.get(2)?,
                 created_at: Timestamp::from_unix_ms(row.get(3)?),
                 is_in_inbox: row.get::<_, Option<bool>>(4)?.unwrap_or(false),
+                is_muted: row.get(5)?,
             })
         });
         Ok(Page::of_groups(notices.await?, span, limit, |notice| notice.order_id.as_uuid()))

@@ -10,6 +10,7 @@ use super::error::SqliteError;
 use super::rows::parsed;
 use crate::application::ports::{EmailQueue, Housekeeping, RepositoryError};
 use crate::domain::email::QueuedEmail;
+use crate::domain::email_content::EmailContent;
 
 const TABLE: &str = "emails";
 
@@ -41,7 +42,7 @@ impl EmailQueue for SqliteStore {
         }
         let claimed = self.database.write("claim due emails", move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT notification_id, user_id, subject, body, request_id, traceparent, created_at, attempts
+                "SELECT notification_id, user_id, subject, body, request_id, traceparent, created_at, attempts, html
                  FROM emails WHERE next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2",
             )?;
             let mut claim =
@@ -54,7 +55,7 @@ impl EmailQueue for SqliteStore {
                     notification_id: parsed(&id, TABLE, &id)?,
                     user_id: parsed(&user_id, TABLE, &id)?,
                     subject: row.get(2)?,
-                    body: row.get(3)?,
+                    content: EmailContent { text: row.get(3)?, html: row.get(8)? },
                     request_id: row.get(4)?,
                     traceparent: row.get(5)?,
                     created_at: Timestamp::from_unix_ms(row.get(6)?),

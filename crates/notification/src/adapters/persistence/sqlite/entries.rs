@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::value::RawValue;
 
 use super::SqliteStore;
+use super::acks::acked_seq;
 use super::error::SqliteError;
 use super::rows::{integer, unsigned};
 use crate::application::Cause;
@@ -67,7 +68,8 @@ impl Appender<'_> {
     }
 }
 
-fn head_seq(connection: &Connection, user_id: UserId) -> Result<u64, SqliteError> {
+/// The newest position; 0 for an empty inbox.
+pub(super) fn head_seq(connection: &Connection, user_id: UserId) -> Result<u64, SqliteError> {
     let head: Option<Option<i64>> = connection
         .prepare_cached("SELECT max(seq) FROM inbox_entries WHERE user_id = ?1")?
         .query_row([user_id.to_string()], |row| row.get(0))
@@ -104,7 +106,7 @@ impl SqliteStore {
                         created_at: Timestamp::from_unix_ms(row.get(3)?),
                     });
                 }
-                Ok(InboxPage { entries, head_seq })
+                Ok(InboxPage { entries, head_seq, acked_seq: acked_seq(connection, user_id)? })
             })
             .await
     }

@@ -1,5 +1,6 @@
 //! The embedded store. One file; every change and the events it causes in one transaction.
 
+mod acks;
 mod audit;
 mod chat;
 mod contacts;
@@ -37,6 +38,11 @@ const MIGRATIONS: &[Migration] = &[
         component: "notification",
         version: 3,
         sql: include_str!("../../../../migrations/sqlite/0003_chat.sql"),
+    },
+    Migration {
+        component: "notification",
+        version: 4,
+        sql: include_str!("../../../../migrations/sqlite/0004_channels.sql"),
     },
     messaging::outbox::SCHEMA,
     messaging::inbox::SCHEMA,

@@ -11,7 +11,7 @@ use super::error::SqliteError;
 use super::rows::{integer, parsed, unsigned};
 use crate::application::Cause;
 use crate::application::ports::{InboxRepository, OrderChange, Recorded, RepositoryError};
-use crate::domain::inbox::{InboxEvent, InboxPage, ReadData, UnreadData};
+use crate::domain::inbox::{Acked, InboxEvent, InboxPage, ReadData, UnreadData};
 use crate::domain::kind::NotificationKind;
 use crate::domain::notification::{Notification, to_json};
 
@@ -28,6 +28,10 @@ impl InboxRepository for SqliteStore {
 
     async fn list_inbox(&self, user_id: UserId, after_seq: u64, limit: u32) -> Result<InboxPage, RepositoryError> {
         Ok(self.read_inbox(user_id, after_seq, limit).await?)
+    }
+
+    async fn acknowledge(&self, user_id: UserId, seq: u64) -> Result<Acked, RepositoryError> {
+        Ok(self.write_ack(user_id, seq).await?)
     }
 
     async fn list_notifications(
@@ -163,7 +167,8 @@ fn append_read(appender: &Appender<'_>, id: NotificationId) -> Result<(), Sqlite
     appender.append(appender.next_seq()?, InboxEvent::NotificationRead, data, &format!("{id}/read"))
 }
 
-fn append_unread(appender: &Appender<'_>, ids: &dyn IdGenerator) -> Result<(), SqliteError> {
+/// Tells how many are unread now.
+pub(super) fn append_unread(appender: &Appender<'_>, ids: &dyn IdGenerator) -> Result<(), SqliteError> {
     let count = unread_count(appender.connection, appender.user_id)?;
     let entry_id = format!("{}/unread", ids.new_uuid());
     appender.append(appender.next_seq()?, InboxEvent::NotificationUnread, to_json(&UnreadData { count }), &entry_id)

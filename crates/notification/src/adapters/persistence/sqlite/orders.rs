@@ -6,10 +6,14 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::entries::Appender;
 use super::error::SqliteError;
+use super::notifications::append_unread;
+use super::preferences::channels_of;
 use super::rows::{integer, unsigned};
 use super::{CONSUMER, SqliteStore};
 use crate::application::ports::{NotificationDraft, OrderChange, Recorded};
+use crate::domain::email_content::EmailContent;
 use crate::domain::inbox::InboxEvent;
+use crate::domain::kind::NotificationKind;
 use crate::domain::notification::Notification;
 use crate::domain::ordering::{Ruling, rule};
 
@@ -57,28 +61,59 @@ fn newest_version(connection: &Connection, order_id: OrderId) -> Result<Option<u
     version.map(|version| unsigned(version, "order_versions", &id)).transpose()
 }
 
-/// Makes the notification unless there is one for this outcome, and says whether an email was queued with it.
+/// Tells the user of the outcome, unless that was done, and says whether an email was queued.
 fn notify(
     appender: &Appender<'_>,
     entry_id: &str,
     order_id: OrderId,
     draft: NotificationDraft,
 ) -> Result<bool, SqliteError> {
+    if was_told(appender.connection, order_id, draft.kind)? {
+        return Ok(false);
+    }
+    let channels = channels_of(appender.connection, appender.user_id, draft.kind)?;
+    let NotificationDraft { id, kind, message, email } = draft;
     let notification = Notification {
-        id: draft.id,
+        id,
         seq: appender.next_seq()?,
-        kind: draft.kind,
-        title: draft.message.title,
-        body: draft.message.body,
+        kind,
+        title: message.title,
+        body: message.body,
         order_id,
         read_at: None,
         created_at: appender.now,
     };
-    let is_new = appender
+    if channels.push {
+        insert_notification(appender, &notification)?;
+        appender.append(notification.seq, InboxEvent::Notification, notification.to_json(), entry_id)?;
+        append_unread(appender, appender.ids)?;
+    } else {
+        appender
+            .connection
+            .prepare_cached("INSERT INTO muted_outcomes (order_id, kind, user_id, created_at) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((order_id.to_string(), kind.as_str(), appender.user_id.to_string(), appender.now.unix_ms()))?;
+    }
+    if channels.email {
+        queue_email(appender, &notification, &email)?;
+    }
+    Ok(channels.email)
+}
+
+fn was_told(connection: &Connection, order_id: OrderId, kind: NotificationKind) -> Result<bool, SqliteError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM notifications WHERE order_id = ?1 AND kind = ?2)
+                 OR EXISTS (SELECT 1 FROM muted_outcomes WHERE order_id = ?1 AND kind = ?2)",
+        )?
+        .query_row((order_id.to_string(), kind.as_str()), |row| row.get(0))?)
+}
+
+fn insert_notification(appender: &Appender<'_>, notification: &Notification) -> Result<(), SqliteError> {
+    appender
         .connection
         .prepare_cached(
             "INSERT INTO notifications (user_id, seq, id, kind, title, body, order_id, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (order_id, kind) DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute((
             appender.user_id.to_string(),
@@ -87,42 +122,33 @@ fn notify(
             notification.kind.as_str(),
             &notification.title,
             &notification.body,
-            order_id.to_string(),
+            notification.order_id.to_string(),
             notification.created_at.unix_ms(),
-        ))?
-        == 1;
-    if !is_new {
-        return Ok(false);
-    }
-    appender.append(notification.seq, InboxEvent::Notification, notification.to_json(), entry_id)?;
-    queue_email(appender, &notification, &draft.email_body)
+        ))?;
+    Ok(())
 }
 
-fn queue_email(appender: &Appender<'_>, notification: &Notification, body: &str) -> Result<bool, SqliteError> {
-    let user_id = appender.user_id.to_string();
-    let wanted: Option<bool> = appender
-        .connection
-        .prepare_cached("SELECT email FROM preferences WHERE user_id = ?1 AND kind = ?2")?
-        .query_row((&user_id, notification.kind.as_str()), |row| row.get(0))
-        .optional()?;
-    if wanted == Some(false) {
-        return Ok(false);
-    }
-    let now = appender.now.unix_ms();
+fn queue_email(
+    appender: &Appender<'_>,
+    notification: &Notification,
+    content: &EmailContent,
+) -> Result<(), SqliteError> {
     appender
         .connection
         .prepare_cached(
-            "INSERT INTO emails (notification_id, user_id, subject, body, request_id, traceparent, created_at, next_attempt_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+            "INSERT INTO emails
+                 (notification_id, user_id, subject, body, html, request_id, traceparent, created_at, next_attempt_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
         )?
         .execute((
             notification.id.to_string(),
-            &user_id,
+            appender.user_id.to_string(),
             &notification.title,
-            body,
+            &content.text,
+            &content.html,
             &appender.cause.request_id,
             &appender.cause.traceparent,
-            now,
+            appender.now.unix_ms(),
         ))?;
-    Ok(true)
+    Ok(())
 }
