@@ -12,8 +12,6 @@ use observability::{Health, HealthCheck};
 use service_kit::platform::UnknownNeighbour;
 use service_kit::{BackgroundTask, Platform, host};
 use socketio::SocketIo;
-use socketio::adapter::LocalAdapter;
-use socketio::recovery::RecoveryOptions;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -26,9 +24,10 @@ use crate::live::feed::Live;
 use crate::live::revocation_loader::RevocationLoader;
 use crate::live::{MemoryHub, RealtimeHub, Revocations};
 use crate::middleware;
-use crate::realtime::channels::memory::MemoryChannels;
-use crate::realtime::channels::{LiveUpdates, Reach, order_updates, product_updates};
+use crate::realtime::channels::{LiveUpdates, order_updates, product_updates};
+use crate::realtime::cluster::{Cluster, ClusterError};
 use crate::realtime::drain::{Departures, Drain};
+use crate::realtime::presence::{Presence, sockets};
 use crate::realtime::{Desk, chat, endpoint, guard};
 use crate::routes;
 use crate::settings::Settings;
@@ -61,12 +60,9 @@ pub enum BootstrapError {
     /// A service that it needs can't be found.
     #[error(transparent)]
     UnknownNeighbour(#[from] UnknownNeighbour),
-    /// A hub that this build lacks.
-    #[error("SOUK_REALTIME_URL names {scheme}://, and this build has no driver for it; it has memory://")]
-    NoRealtimeDriver {
-        /// The scheme asked for.
-        scheme: String,
-    },
+    /// The gateways can't be connected.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The queue could not be declared.
     #[error("the queue of the gateway could not be declared")]
     Subscribe(#[from] BusError),
@@ -103,7 +99,11 @@ pub async fn build(
         payment: platform.channel(&identity, "payment")?,
         notification: platform.channel(&identity, "notification")?,
     });
-    let hub = realtime_hub(&settings.realtime_url)?;
+    let instance = platform.ids.new_uuid().to_string();
+    let (url, length) = (&settings.realtime_url, settings.realtime_stream_length);
+    let cluster = Cluster::connect(url, length, &instance, settings.presence, Arc::clone(&platform.clock))?;
+    let presence = Presence::new(&instance, Arc::clone(&cluster.presence), settings.presence);
+    let hub: Arc<dyn RealtimeHub> = Arc::new(MemoryHub::default());
     let revocations = Arc::new(Revocations::new(Arc::clone(&platform.clock)));
     let cookies = CookieOrigins::new(settings.cors_origins.clone());
     let access = Arc::new(Access::new(platform.user_tokens(&identity)?, Arc::clone(&revocations), cookies));
@@ -125,19 +125,19 @@ pub async fn build(
         sessions: Arc::default(),
         chat: Arc::default(),
         live: Arc::clone(&live),
+        presence: presence.clone(),
         clock: Arc::clone(&platform.clock),
         answer_within: settings.request_timeout,
     };
-    let channels = Arc::new(MemoryChannels::new(Arc::clone(&platform.clock)));
+    let channels = cluster.channels();
     let updates = LiveUpdates::new(
         clients.clone(),
-        channels.clone(),
-        channels,
+        channels.versions,
+        channels.watched,
         Arc::clone(&platform.clock),
         settings.request_timeout,
     );
-    let adapter = LocalAdapter::with_recovery(RecoveryOptions::default());
-    let io = endpoint::build(SocketIo::builder().adapter(adapter).state(updates.clone()), &desk);
+    let io = endpoint::build(cluster.adapt(SocketIo::builder()).state(updates.clone()), &desk);
     let (server, address) = bind(settings, &desk, io.clone(), health)?;
     // Declared before the list is loaded: what is revoked in between is in the queue.
     let reload = Arc::new(Notify::new());
@@ -147,12 +147,11 @@ pub async fn build(
         reload: Arc::clone(&reload),
         clock: Arc::clone(&platform.clock),
         desk: desk.clone(),
+        io: io.clone(),
     });
-    let instance = platform.ids.new_uuid().to_string();
     let consume = consumer::subscribe(&bus, &instance, realtime, ended.clone()).await?;
     let push_chat = chat::push::subscribe(&bus, io.clone(), ended.clone()).await?;
-    // Each gateway on an adapter of its own has its sockets alone.
-    let mut tasks = updates.start(&io, &bus, Reach::Alone, &instance, &ended).await?;
+    let mut tasks = updates.start(&io, &bus, cluster.reach(), &instance, &ended).await?;
     let ids = Arc::clone(&platform.ids);
     let loader =
         RevocationLoader { clients, revocations: Arc::clone(&revocations), hub, reload, desk: desk.clone(), ids };
@@ -161,17 +160,14 @@ pub async fn build(
         consume,
         push_chat,
         guard_sockets(desk, ended.clone()),
+        presence.run(sockets::announcer(&io), ended.clone()),
         run_sockets(io.clone(), ended.clone()),
     ]);
+    tasks.extend(cluster.watch(&ended));
+    let mut checks = checks(bus, revocations);
+    checks.push(cluster.check());
     let drain = Drain { io, departures, pace: settings.drain, ended };
-    Ok(Gateway { address, server, tasks, drain, checks: checks(bus, revocations) })
-}
-
-fn realtime_hub(url: &str) -> Result<Arc<dyn RealtimeHub>, BootstrapError> {
-    match url.split_once("://").map_or(url, |(scheme, _)| scheme) {
-        "memory" => Ok(Arc::new(MemoryHub::default())),
-        scheme => Err(BootstrapError::NoRealtimeDriver { scheme: scheme.to_owned() }),
-    }
+    Ok(Gateway { address, server, tasks, drain, checks })
 }
 
 fn bind(
@@ -230,8 +226,8 @@ fn guard_sockets(desk: Desk, stop: CancellationToken) -> BackgroundTask {
     BackgroundTask::new("gateway socket guard", move || guard::run(desk.clone(), stop.clone()))
 }
 
-fn run_sockets(io: SocketIo, stop: CancellationToken) -> BackgroundTask {
-    BackgroundTask::new("gateway sockets", move || endpoint::run(io.clone(), stop.clone()))
+fn run_sockets(io: SocketIo, ended: CancellationToken) -> BackgroundTask {
+    BackgroundTask::new("gateway sockets", move || endpoint::run(io.clone(), ended.clone()))
 }
 
 fn checks(bus: Arc<dyn EventBus>, revocations: Arc<Revocations>) -> Vec<HealthCheck> {

@@ -12,9 +12,15 @@ use service_kit::settings::Source;
 use crate::realtime::drain::Pace;
 
 use crate::middleware::forwarded::TrustedProxies;
+use crate::realtime::presence::Timing;
 
 /// The longest that a service works on a call, whatever its caller allows; a longer request timeout would promise more.
 const MAX_REQUEST_TIMEOUT_MS: u64 = 30_000;
+
+/// The shortest stream that makes sense: a burst of broadcasts must not push out what was not read.
+const MIN_STREAM_LENGTH: usize = 1_000;
+/// The longest: some gigabytes.
+const MAX_STREAM_LENGTH: usize = 10_000_000;
 
 /// Settings of the gateway.
 #[derive(Clone, Debug)]
@@ -31,8 +37,12 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How its clients are moved elsewhere when it stops.
     pub drain: Pace,
-    /// The realtime hub: `memory://`.
+    /// What connects the gateways: `memory://` for one alone, `redis://…` for several.
     pub realtime_url: String,
+    /// About how many events the stream in Redis keeps for gateways and clients that have yet to read them.
+    pub realtime_stream_length: usize,
+    /// How long presence takes to notice what; no setting of the environment.
+    pub presence: Timing,
     /// What the access log writes for each request.
     pub access_log: Format,
     /// The paths that it leaves out.
@@ -62,7 +72,23 @@ impl Settings {
             source.problem(timeout_key, &format!("'{timeout_ms}' is not valid: use 1 to {MAX_REQUEST_TIMEOUT_MS}"));
         }
         let drain = drain_pace(source);
-        let realtime_url = source.or("SOUK_REALTIME_URL", "memory://", "hub of live events: memory://");
+        let realtime_url = source.or(
+            "SOUK_REALTIME_URL",
+            "memory://",
+            "what connects several gateways: redis://[user:password@]host[:port][/database][?prefix=…]; memory:// for one alone",
+        );
+        let length_key = "SOUK_REALTIME_STREAM_LENGTH";
+        let realtime_stream_length = source.or(
+            length_key,
+            "100000",
+            "events that the stream in Redis keeps, about: those of two minutes, for clients that come back",
+        );
+        if !(MIN_STREAM_LENGTH..=MAX_STREAM_LENGTH).contains(&realtime_stream_length) {
+            source.problem(
+                length_key,
+                &format!("'{realtime_stream_length}' is not valid: use {MIN_STREAM_LENGTH} to {MAX_STREAM_LENGTH}"),
+            );
+        }
         let request_timeout = Duration::from_millis(timeout_ms);
         let pretty = are_logs_pretty(source);
         let access_log: Format = source.or(
@@ -81,6 +107,8 @@ impl Settings {
             request_timeout,
             drain,
             realtime_url,
+            realtime_stream_length,
+            presence: Timing::DEFAULT,
             access_log: access_log.coloured(pretty && std::io::stderr().is_terminal()),
             access_log_skip,
         }
@@ -200,6 +228,8 @@ mod tests {
             ("SOUK_GATEWAY_REQUEST_TIMEOUT_MS", "30001"),
             ("SOUK_GATEWAY_ADDR", "nowhere"),
             ("SOUK_GATEWAY_TRUSTED_PROXIES", "10.0.0.0/40"),
+            ("SOUK_REALTIME_STREAM_LENGTH", "999"),
+            ("SOUK_REALTIME_STREAM_LENGTH", "10000001"),
         ] {
             let message = load(&[(key, value)]).unwrap_err();
             assert!(message.contains(key) && message.contains(value), "{message}");

@@ -11,6 +11,7 @@ use contracts::{Clock, Event};
 use messaging::{BusError, ConsumeError, Consumer, EventBus, EventHandler, Subscription};
 use observability::RequestContext;
 use service_kit::BackgroundTask;
+use socketio::SocketIo;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,7 @@ use super::entry::Entry;
 use super::hub::LiveMessage;
 use super::{RealtimeHub, Revocations, metrics};
 use crate::realtime::chat::membership;
+use crate::realtime::presence::sockets;
 use crate::realtime::{Desk, guard};
 
 /// What the queue of every gateway begins with; its instance follows.
@@ -29,6 +31,7 @@ pub const BINDINGS: &[&str] = &[
     event_type::USER_UNBANNED,
     event_type::USER_ROLES_CHANGED,
     event_type::USER_SESSIONS_REVOKED,
+    event_type::CHAT_MEMBER_JOINED,
     event_type::CHAT_MEMBER_LEFT,
 ];
 
@@ -45,6 +48,8 @@ pub struct RealtimeConsumer {
     pub clock: Arc<dyn Clock>,
     /// Who is connected over Socket.IO.
     pub desk: Desk,
+    /// Their sockets.
+    pub io: SocketIo,
 }
 
 #[async_trait]
@@ -57,7 +62,12 @@ impl EventHandler for RealtimeConsumer {
             }
             // A lifted ban makes no old token good again: the user logs in anew.
             event_type::USER_UNBANNED => self.revocations.mark_banned(read::<UserEvent>(event)?.user_id, false),
-            event_type::CHAT_MEMBER_LEFT => membership::left(&self.desk, &read::<ChatMemberEvent>(event)?),
+            event_type::CHAT_MEMBER_JOINED => self.membership(&read(event)?, true),
+            event_type::CHAT_MEMBER_LEFT => {
+                let member = read(event)?;
+                membership::left(&self.desk, &member);
+                self.membership(&member, false);
+            }
             _ => {}
         }
         Ok(())
@@ -80,6 +90,10 @@ impl RealtimeConsumer {
             metrics::observe_fanout(self.clock.now().since(event.time));
             tracing::info!(user.id = %entry.user_id, entry.seq, entry.event, "inbox entry pushed");
         }
+    }
+
+    fn membership(&self, member: &ChatMemberEvent, is_member: bool) {
+        sockets::membership(&self.io, &self.desk.presence, member, is_member);
     }
 
     fn revoke(&self, event: &Event, user: &UserEvent) {

@@ -7,6 +7,7 @@ use contracts::Clock;
 
 use super::Sessions;
 use super::chat::Chat;
+use super::presence::Presence;
 use crate::clients::Clients;
 use crate::extract::Access;
 use crate::live::feed::Live;
@@ -24,6 +25,8 @@ pub struct Desk {
     pub live: Arc<Live>,
     /// What the chat knows here.
     pub chat: Arc<Chat>,
+    /// Who is online.
+    pub presence: Presence,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// The time that the answer to one event may take, with everything that is asked for it.

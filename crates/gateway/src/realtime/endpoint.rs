@@ -10,6 +10,7 @@ use socketio::{Builder, DisconnectReason, Limits, Namespace, Snapshot, Socket, S
 use tokio_util::sync::CancellationToken;
 
 use super::channels::LiveUpdates;
+use super::presence::sockets as presence;
 use super::{Desk, Session, absence, authenticate, chat, inbox, metrics, recover, refresh, rooms};
 
 /// Where it is mounted.
@@ -50,7 +51,7 @@ fn everybody() -> Namespace {
         .on_connect(connected)
         .on_disconnect(disconnected)
         .on("auth:refresh", refresh::refresh);
-    LiveUpdates::mount(inbox::mount(chat::mount(rooms::mount(namespace))))
+    LiveUpdates::mount(presence::mount(inbox::mount(chat::mount(rooms::mount(namespace)))))
 }
 
 /// `/admin`: for admins.
@@ -70,7 +71,8 @@ async fn connected(socket: Socket, auth: Option<Auth<Value>>, State(desk): State
         chat::membership::recovered(&desk, &socket, &session);
     }
     let cursor = auth.and_then(|Auth(mut auth)| auth.get_mut("cursor").map(Value::take)).unwrap_or_default();
-    inbox::follow(&desk, &socket, &session, &cursor).await;
+    let here = presence::connected(&desk, &socket, &session);
+    futures::join!(here, inbox::follow(&desk, &socket, &session, &cursor));
 }
 
 /// A client of `/admin`.
@@ -94,6 +96,7 @@ async fn disconnected(socket: Socket, reason: DisconnectReason, State(desk): Sta
     let Some(session) = Session::of(&socket) else { return };
     let user = session.caller().id();
     gone(&desk, &socket, &session, user);
+    presence::disconnected(&desk, &socket, reason);
     chat::typing::end_of_all(&desk.chat, &socket);
     let (in_rooms, in_chats) = (rooms::is_in_any(&socket), !chat::rooms_of(&socket).is_empty());
     if (in_rooms || in_chats) && absence::is_for_good(&socket, reason).await {

@@ -15,6 +15,8 @@
 //! | [`absence`] | whether a client that is gone comes back |
 //! | [`drain`] | a gateway that stops moves its clients elsewhere, at a pace |
 //! | [`announcements`] | what everyone is told |
+//! | [`presence`] | who is online, told to those who share a room |
+//! | [`cluster`] | what connects several gateways: memory for one alone, Redis for many |
 //!
 //! Invariants:
 //! - A room of the server is never named by a client: `join` reaches `room:<name>` alone; `chat:`, `live:` and `user:` rooms
@@ -28,17 +30,23 @@ pub mod authenticate;
 pub mod call;
 pub mod channels;
 pub mod chat;
+pub mod cluster;
+#[cfg(feature = "redis")]
+mod cluster_metrics;
 pub mod desk;
 pub mod drain;
 pub mod endpoint;
 pub mod guard;
 pub mod inbox;
 mod metrics;
+pub mod presence;
 pub mod recover;
 pub mod refresh;
 pub mod reply;
 pub mod rooms;
 pub mod session;
+#[cfg(feature = "redis")]
+pub mod url;
 
 pub use desk::Desk;
 pub use session::{Session, Sessions};

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use socketio::{Namespace, Socket};
 
 use super::call::{Asker, Call};
+use super::presence::sockets as presence;
 
 /// What the names of these rooms begin with on the server.
 pub const PREFIX: &str = "room:";
@@ -62,6 +63,7 @@ pub async fn join(call: Call<RoomName>) {
             if !is_in(socket, &name) {
                 return Err(Refusal::new(Reason::TooManyAttempts, "the socket is in as many rooms as it may be"));
             }
+            presence::in_room(&asker.desk, socket, &name.room(), true);
             tell(socket, &name, "user_joined", &json!({ "user_id": user, "room_id": name }));
         }
         Ok(json!({ "room_id": name }))
@@ -74,6 +76,7 @@ pub async fn leave(call: Call<RoomName>) {
     call.answer(|asker, name| async move {
         if is_in(&asker.socket, &name) {
             asker.socket.leave(name.room());
+            presence::in_room(&asker.desk, &asker.socket, &name.room(), false);
             let left = json!({ "user_id": asker.caller.id(), "room_id": name });
             tell(&asker.socket, &name, "user_left", &left);
         }

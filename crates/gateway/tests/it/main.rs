@@ -17,7 +17,12 @@ mod leaving;
 mod live_events;
 mod nginx;
 mod polling;
+mod presence;
+mod presence_contract;
+mod presence_sockets;
 mod problems;
+#[cfg(feature = "redis")]
+mod redis;
 mod replicas;
 mod revocations;
 mod routes;

@@ -70,6 +70,12 @@ impl Client {
         self.socket.send(Message::text(packet)).await.unwrap();
     }
 
+    /// Says that it leaves.
+    pub(crate) async fn leave(mut self) {
+        let packet = format!("41{}", self.namespace);
+        self.send(packet).await;
+    }
+
     /// Sends an event that asks for no acknowledgement.
     pub(crate) async fn emit(&mut self, event: &str, argument: &Value) {
         let packet = format!("42{}{}", self.namespace, json!([event, argument]));

@@ -41,8 +41,8 @@ async fn a_taken_port_is_named() {
 
 #[tokio::test]
 async fn a_hub_that_this_build_lacks_is_named() {
-    let message = refused(Settings { realtime_url: "redis://cache:6379".to_owned(), ..settings() }, ALL).await;
-    assert!(message.contains("redis://") && message.contains("SOUK_REALTIME_URL"), "{message}");
+    let message = refused(Settings { realtime_url: "nats://cache:6379".to_owned(), ..settings() }, ALL).await;
+    assert!(message.contains("nats://") && message.contains("SOUK_REALTIME_URL"), "{message}");
     assert!(!message.contains("6379"), "an address may hold a password: {message}");
 }
 

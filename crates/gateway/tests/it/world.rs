@@ -19,6 +19,7 @@ use contracts::timestamp::{ManualClock, SystemClock};
 use contracts::{Clock, IdGenerator as _, Role};
 use gateway::Settings;
 use gateway::realtime::drain::Pace;
+use gateway::realtime::presence::Timing;
 use messaging::EventBus;
 use messaging::sqlite_bus::SqliteBus;
 use observability::Health;
@@ -74,6 +75,23 @@ impl Drop for World {
     }
 }
 
+/// A gateway that ends without a word.
+pub(crate) struct Doomed {
+    pub(crate) address: SocketAddr,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    server: actix_web::dev::ServerHandle,
+}
+
+impl Doomed {
+    /// Nobody is told anything: what it did beside its requests ends first.
+    pub(crate) async fn crash(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.server.stop(false).await;
+    }
+}
+
 /// Settings of a gateway on any free port, with time enough for slow machines.
 pub(crate) fn settings() -> Settings {
     Settings {
@@ -84,6 +102,8 @@ pub(crate) fn settings() -> Settings {
         request_timeout: Duration::from_secs(10),
         drain: Pace::default(),
         realtime_url: "memory://".to_owned(),
+        realtime_stream_length: 10_000,
+        presence: Timing::DEFAULT,
         access_log: "json".parse().unwrap(),
         access_log_skip: "/health/*".parse().unwrap(),
     }
@@ -218,6 +238,17 @@ impl World {
             self.http.get(&url).bearer_auth(&user).send().await.unwrap().status() == StatusCode::OK
         })
         .await;
+    }
+
+    /// Starts another gateway beside the first, which can be made to crash.
+    pub(crate) async fn doomed_gateway(&self, settings: Settings) -> Doomed {
+        let bus: Arc<dyn EventBus> = self.bus.clone();
+        let gateway = gateway::build(&settings, &self.platform, bus, Health::default()).await.unwrap();
+        let tasks = gateway.tasks.iter().map(|task| tokio::spawn((task.start)())).collect();
+        let server = gateway.server.handle();
+        tokio::spawn(gateway.server);
+        self.until_accepted(gateway.address).await;
+        Doomed { address: gateway.address, tasks, server }
     }
 
     /// Starts another gateway beside the first, on the same bus and the same services; where it listens. It ends with them.

@@ -46,6 +46,8 @@ const ENGINES: [&str; 6] = [
     "SOUK_PAYMENT_DATABASE_URL",
     "SOUK_NOTIFICATION_DATABASE_URL",
 ];
+/// What connects the gateways.
+const REALTIME: &str = "SOUK_REALTIME_URL";
 /// How to get engines.
 const HINT: &str =
     "`make distributed`, or `scripts/backends run --services -- souk up --distributed`, starts engines and names them";
@@ -214,6 +216,12 @@ fn check_engines(given: &BTreeMap<String, String>, instances: u16) -> Result<(),
     let files: Vec<_> = shared.iter().copied().filter(|key| given[*key].starts_with("sqlite:")).collect();
     if !files.is_empty() {
         return Err(UsageError(format!("{} in a file, which processes can't share; {HINT}", list(&files))));
+    }
+    let realtime = given.get(REALTIME).map_or("memory://", String::as_str);
+    if instances > 1 && realtime.starts_with("memory:") {
+        return Err(UsageError(format!(
+            "{REALTIME} is memory://, by which several gateways don't know of each other; {HINT}"
+        )));
     }
     Ok(())
 }

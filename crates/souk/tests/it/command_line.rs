@@ -67,9 +67,10 @@ fn unknown_settings_and_engines_that_are_not_there_are_refused() {
         assert!(!output.status.success() && told.contains(key) && told.contains(scheme), "{key}: {told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
-    let output = up().env("SOUK_REALTIME_URL", "redis://localhost").output().unwrap();
+    let unknown = if cfg!(feature = "redis") { "nats" } else { "redis" };
+    let output = up().env("SOUK_REALTIME_URL", format!("{unknown}://:hunter2@localhost")).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("SOUK_REALTIME_URL") && told.contains("redis"), "{told}");
+    assert!(told.contains("SOUK_REALTIME_URL") && told.contains(unknown) && !told.contains("hunter2"), "{told}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Engines {
         Self { orders: Schema::create().await, payment: Schema::create().await, id }
     }
 
-    fn urls(&self) -> [(&'static str, String); 6] {
+    fn urls(&self) -> [(&'static str, String); 7] {
         let of = |key: &str| std::env::var(key).unwrap_or_else(|_| panic!("{key} names an engine for tests"));
         let id = &self.id;
         let mongodb = |name: &str| {
@@ -44,6 +44,7 @@ impl Engines {
             ("SOUK_ORDERS_DATABASE_URL", self.orders.url()),
             ("SOUK_PAYMENT_DATABASE_URL", self.payment.url()),
             ("SOUK_INVENTORY_DATABASE_URL", format!("{}/0?prefix={id}", redis.trim_end_matches('/'))),
+            ("SOUK_REALTIME_URL", format!("{}/1?prefix={id}", redis.trim_end_matches('/'))),
         ]
     }
 }

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use contracts::grpc::notification::chat_service_server::ChatService;
 use contracts::grpc::notification::*;
+use contracts::ids::ChatRoomId;
+use service_kit::auth::Caller;
 use tonic::{Request, Response, Status};
 
 use super::Script;
@@ -77,7 +79,13 @@ impl ChatService for Chat {
         Ok(Response::new(room(&format!("support:{ORDER}"), "private", Some(ORDER))))
     }
     async fn list_rooms(&self, request: Request<ListRoomsRequest>) -> Result<Response<ListRoomsResponse>, Status> {
-        self.script.enter("ListRooms", &request).await?;
+        if let Caller::User(user) = self.script.enter("ListRooms", &request).await?
+            && let Some(joined) = self.script.chats.lock().unwrap().get(&user.user_id)
+        {
+            let named = |id: &ChatRoomId| ChatRoom { id: id.to_string(), ..room("Own", "private", None) };
+            let items = joined.iter().map(named).collect();
+            return Ok(Response::new(ListRoomsResponse { items, next_cursor: String::new() }));
+        }
         let items = vec![room("Tea talk", "public", None)];
         Ok(Response::new(ListRoomsResponse { items, next_cursor: "next".to_owned() }))
     }

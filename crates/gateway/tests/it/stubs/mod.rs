@@ -14,6 +14,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use contracts::Refusal;
+use contracts::ids::{ChatRoomId, UserId};
 use service_kit::auth::Caller;
 use tonic::{Request, Status};
 
@@ -38,6 +39,8 @@ enum Order {
 pub(crate) struct Script {
     orders: Arc<Mutex<HashMap<&'static str, Order>>>,
     calls: Arc<Mutex<Vec<Call>>>,
+    /// The chat rooms of users; of others there is one, of which everybody is a member.
+    pub(crate) chats: Arc<Mutex<HashMap<UserId, Vec<ChatRoomId>>>>,
 }
 
 impl Script {

@@ -81,8 +81,16 @@ async fn session(
             last_check = Instant::now();
             let state = state_of(&mut connection, &lane.stream, at.offset).await?;
             at = checked(shared, lane, at, state);
+            shared.counters.behind.set(behind(at, state));
+        } else if !full {
+            shared.counters.behind.set(0);
         }
     }
+}
+
+/// Entries that are still to be read; none where Redis does not count them.
+fn behind(at: Progress, state: StreamState) -> usize {
+    state.added.zip(at.added).map_or(0, |(added, read)| added.saturating_sub(read) as usize)
 }
 
 async fn read(

@@ -11,6 +11,8 @@ pub struct RedisStreamsStats {
     pub found_published: u64,
     /// Entries read, of all nodes and namespaces.
     pub read: u64,
+    /// Entries that this node has yet to read, as far as it knows: it looks about every second while it can't keep up.
+    pub behind: u64,
     /// Messages dropped because too many waited already.
     pub dropped: u64,
     /// Entries and messages that could not be understood.
@@ -48,6 +50,7 @@ counters!(
     published,
     found_published,
     read,
+    behind,
     dropped,
     malformed,
     missed,

@@ -118,6 +118,7 @@ impl World {
             ("SOUK_USERS_DATABASE_URL", self.database(Kind::Mongo, "users")),
             ("SOUK_NOTIFICATION_DATABASE_URL", self.database(Kind::Mongo, "notification")),
             ("SOUK_INVENTORY_DATABASE_URL", self.database(Kind::Redis, "")),
+            ("SOUK_REALTIME_URL", format!("{}/1", self.database(Kind::Redis, ""))),
             ("SOUK_NOTIFICATION_EMAIL_URL", format!("file://{}", self.folder().join("mail").display())),
         ]
         .map(|(key, value)| (key.to_owned(), value))
