@@ -33,7 +33,7 @@ use crate::routes;
 use crate::settings::Settings;
 
 /// The queues that gateways of one cluster share.
-pub const GROUPS: &[&str] = &[order_updates::QUEUE, product_updates::QUEUE];
+pub const GROUPS: &[&str] = &[chat::push::QUEUE, order_updates::QUEUE, product_updates::QUEUE];
 
 /// How long an idle connection is kept for the next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -76,9 +76,6 @@ pub enum BootstrapError {
         source: std::io::Error,
     },
 }
-
-/// The queues of its consumer groups.
-pub const GROUPS: &[&str] = &[chat::push::QUEUE];
 
 /// Builds the gateway and binds its address. `health` is what `/health/ready` reports; the caller adds
 /// [`Gateway::checks`] to it, runs [`Gateway::tasks`], and stops the server when `platform.stop` is cancelled.
