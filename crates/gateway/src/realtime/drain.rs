@@ -112,7 +112,7 @@ impl Drain {
         };
         // Closing takes a moment, too.
         let closing = Duration::from_secs(2).min(pace.longest / 2);
-        if tokio::time::timeout(pace.longest - closing, moving).await.is_err() {
+        if tokio::time::timeout(pace.longest.saturating_sub(closing), moving).await.is_err() {
             tracing::warn!(sockets = io.stats().sockets, "the time to move clients is over: the rest is disconnected");
         }
         departures.turns.close();
