@@ -51,9 +51,9 @@ impl Rate {
         // Never farther than the window: a clock that was set back locks nobody out.
         *full_at = (*full_at).clamp(now, now.plus(self.window));
         let next = full_at.plus(self.interval);
-        let ahead = next.since(now);
-        if ahead > self.window {
-            return Err(Refusal::new(Reason::RateLimited, Reason::RateLimited.title()).retry_after(ahead - self.window));
+        let wait = next.since(now).saturating_sub(self.window);
+        if !wait.is_zero() {
+            return Err(Refusal::new(Reason::RateLimited, Reason::RateLimited.title()).retry_after(wait));
         }
         *full_at = next;
         Ok(())
@@ -81,7 +81,7 @@ mod tests {
         let later = now.plus(Duration::from_secs(1));
         assert!(rate.take(user(1), later).is_ok());
         assert!(rate.take(user(1), later).is_err());
-        let much_later = now.plus(Duration::from_secs(60));
+        let much_later = now.plus(Duration::from_mins(1));
         assert_eq!((0..20).filter(|_| rate.take(user(1), much_later).is_ok()).count(), 10, "no more is saved up");
     }
 
@@ -90,7 +90,7 @@ mod tests {
         let rate = Rate::new(2, Duration::from_secs(1));
         let now = Timestamp::from_unix_ms(1_000_000_000);
         assert!(rate.take(user(1), now).is_ok());
-        let before = now.minus(Duration::from_secs(3600));
+        let before = now.minus(Duration::from_hours(1));
         assert!(rate.take(user(1), before).is_err());
         assert!(rate.take(user(1), before.plus(Duration::from_secs(1))).is_ok());
     }
