@@ -9,7 +9,7 @@ use contracts::event_data::event_type;
 use contracts::grpc::users::Revocation;
 use contracts::{Clock as _, Reason, Refusal};
 use messaging::bus::Deliveries;
-use messaging::{Audience, BusError, Delivery, EventBus, Subscription, Verdict};
+use messaging::{BusError, Delivery, EventBus, Subscription, Verdict};
 use reqwest::StatusCode;
 use tokio::sync::Notify;
 
