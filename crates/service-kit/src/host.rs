@@ -1,8 +1,8 @@
 //! Runs services: their calls, their background tasks, their end.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -26,12 +26,39 @@ pub struct Host {
     health: Health,
     /// What servers may take to move their clients elsewhere, in milliseconds: before the grace period begins.
     drain_ms: Arc<AtomicU64>,
+    running: Running,
+}
+
+/// What has not ended yet, by name: for the line that says what was cut off.
+#[derive(Clone, Default)]
+struct Running(Arc<Mutex<Vec<Arc<str>>>>);
+
+impl Running {
+    fn names(&self) -> Vec<Arc<str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs it under its name.
+    async fn as_one<F: Future>(self, name: Arc<str>, future: F) -> F::Output {
+        struct Ended<'a>(&'a Running, Arc<str>);
+        impl Drop for Ended<'_> {
+            fn drop(&mut self) {
+                let mut running = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(at) = running.iter().position(|name| *name == self.1) {
+                    running.swap_remove(at);
+                }
+            }
+        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&name));
+        let _ended = Ended(&self, name);
+        future.await
+    }
 }
 
 impl Host {
     /// A host that stops with this token.
     pub fn new(stop: CancellationToken, health: Health) -> Self {
-        Self { stop, tracker: TaskTracker::new(), health, drain_ms: Arc::default() }
+        Self { stop, tracker: TaskTracker::new(), health, drain_ms: Arc::default(), running: Running::default() }
     }
 
     /// The token that stops it.
@@ -51,7 +78,7 @@ impl Host {
         let (name, stop) = (service.name, self.stop.clone());
         let calls =
             server::serve(service.name, listener, service.routes, Incoming::new(service.authenticator), stop.clone());
-        self.tracker.spawn(async move {
+        self.spawn(name, async move {
             if let Err(error) = calls.await {
                 tracing::error!(service = name, error = %observability::logs::error_chain(&error), "gRPC server failed, stopping");
                 stop.cancel();
@@ -75,7 +102,7 @@ impl Host {
     ) {
         self.drain_ms.fetch_max(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let (stop, handle) = (self.stop.clone(), server.handle());
-        self.tracker.spawn(async move {
+        self.spawn("clients being moved", async move {
             stop.cancelled().await;
             if tokio::time::timeout(longest, drain).await.is_err() {
                 tracing::warn!(server = name, "clients were left when the time to move them was over");
@@ -83,7 +110,7 @@ impl Host {
             handle.stop(true).await;
         });
         let stop = self.stop.clone();
-        self.tracker.spawn(async move {
+        self.spawn(name, async move {
             if let Err(error) = server.await {
                 tracing::error!(server = name, error = %error, "HTTP server failed, stopping");
             }
@@ -94,12 +121,20 @@ impl Host {
     /// Runs a task of a service until it returns; starts it again if it panics.
     pub fn run(&self, service: &'static str, task: BackgroundTask) {
         let stop = self.stop.clone();
-        self.tracker.spawn(context::speaking_for(service, async move {
-            while AssertUnwindSafe((task.start)()).catch_unwind().await.is_err() && !stop.is_cancelled() {
-                tracing::error!(task = task.name, "a background task panicked and is started again");
-                let _ = tokio::time::timeout(RESTART_WAIT, stop.cancelled()).await;
-            }
-        }));
+        let name = task.name.clone();
+        self.spawn(
+            &name,
+            context::speaking_for(service, async move {
+                while AssertUnwindSafe((task.start)()).catch_unwind().await.is_err() && !stop.is_cancelled() {
+                    tracing::error!(task = task.name, "a background task panicked and is started again");
+                    let _ = tokio::time::timeout(RESTART_WAIT, stop.cancelled()).await;
+                }
+            }),
+        );
+    }
+
+    fn spawn(&self, name: &str, work: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(self.running.clone().as_one(name.into(), work));
     }
 
     /// Waits for what is in work, [`GRACE`] at most beyond the time that servers have to move their clients; call it after
@@ -113,7 +148,7 @@ impl Host {
         self.health.stop();
         self.tracker.close();
         if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
-            tracing::warn!(left = self.tracker.len(), "work in progress was cut off after the grace period");
+            tracing::warn!(left = ?self.running.names(), "work in progress was cut off after the grace period");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     namespace::{BoxHandler, Runtime},
     reason::DisconnectReason,
     recovery::{Claim, Claimed, Missed, NotRecovered, Sessions},
-    socket::{Inner, Phase, Released, Socket},
+    socket::{Connect, Inner, Phase, Released, Socket},
     worker::Op,
 };
 
@@ -127,9 +127,8 @@ impl Joining {
         let fresh = if Arc::ptr_eq(&namespace, &planned) { fresh } else { fresh.moved_to(&namespace) };
         let Some(sessions) = sessions else {
             if self.conn.client.lock().joined(&fresh) {
-                let connect = Some(connect_frame(&fresh, None));
-                hub.dispatch(&self.conn, Op::Add { socket: fresh.clone(), connect, added: None });
-                self.connected(&fresh);
+                let connect = Some(self.connect(connect_frame(&fresh, None)));
+                hub.dispatch(&self.conn, Op::Add { socket: fresh, connect, added: None });
             }
             return;
         };
@@ -184,10 +183,8 @@ impl Joining {
         }
     }
 
-    fn connected(&self, socket: &Arc<Inner>) {
-        if let Some(handler) = &socket.namespace.spec.on_connect {
-            events::run(&self.conn.hub, || handler(&mut self.context(socket)));
-        }
+    fn connect(&self, frames: bytes::Bytes) -> Connect {
+        Connect { frames, auth: self.auth.clone() }
     }
 
     fn claim(&self, fresh: &Inner) -> Option<Claim> {
@@ -239,7 +236,6 @@ impl Joining {
         }
         self.release(socket, connect_frame(socket, lost.as_ref()), Vec::new(), Offset::ZERO);
         catch_up(sessions, socket, &rooms);
-        self.connected(socket);
         Ok(())
     }
 
@@ -288,7 +284,6 @@ impl Joining {
                 if let Some(session) = socket.session() {
                     sessions.update(&namespace.name, session);
                 }
-                self.connected(&socket);
                 Ok(())
             }
             Err(why) => {
@@ -330,7 +325,7 @@ impl Joining {
     }
 
     fn release(&self, socket: &Arc<Inner>, connect: bytes::Bytes, missed: Vec<bytes::Bytes>, up_to: Offset) {
-        let released = Box::new(Released { socket: socket.clone(), connect, missed, up_to });
+        let released = Box::new(Released { socket: socket.clone(), connect: self.connect(connect), missed, up_to });
         self.conn.hub.dispatch(&self.conn, Op::Release(released));
     }
 }

@@ -7,6 +7,7 @@ use std::{
     task::{Context as TaskContext, Waker},
 };
 
+use bytestring::ByteString;
 use futures::{FutureExt as _, future::LocalBoxFuture};
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     hub::Hub,
     namespace::Runtime,
     reason::DisconnectReason,
-    socket::Socket,
+    socket::{Inner, Socket},
 };
 
 /// Runs a handler up to its first await here and now, the rest as a task of this worker.
@@ -47,6 +48,23 @@ pub(crate) fn panicked(hub: &Hub, cause: &(dyn Any + Send)) {
     hub.stats.panics.one();
     let message = cause.downcast_ref::<&str>().copied().or(cause.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = message, "handler panicked");
+}
+
+/// A client has connected: on the worker that holds it, once it is in the tables, and before it is told. So the handler finds it
+/// connected, begins before the client's first event comes, whichever worker that comes to, and what it sends comes
+/// after the connect packet: the worker is in the midst of its operations, so that it is posted.
+pub(crate) fn connected(socket: &Arc<Inner>, auth: Option<ByteString>) {
+    let Some(handler) = &socket.namespace.spec.on_connect else { return };
+    let hub = socket.conn.hub.clone();
+    let mut context = Context {
+        hub: hub.clone(),
+        socket: Some(Socket(socket.clone())),
+        payload: None,
+        ack: AckTo::Nobody,
+        auth,
+        reason: None,
+    };
+    run(&hub, || handler(&mut context));
 }
 
 /// A client sent an event.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -84,10 +85,18 @@ pub(crate) enum Acker {
     Broadcast { to: mpsc::UnboundedSender<AckEvent>, expires: Instant },
 }
 
+/// What happens at the moment when a socket is connected.
+pub(crate) struct Connect {
+    /// Tells the client.
+    pub(crate) frames: Bytes,
+    /// For the handler: what the client connected with.
+    pub(crate) auth: Option<ByteString>,
+}
+
 /// A socket that goes on: its connect packet, and what it missed.
 pub(crate) struct Released {
     pub(crate) socket: Arc<Inner>,
-    pub(crate) connect: Bytes,
+    pub(crate) connect: Connect,
     pub(crate) missed: Vec<Bytes>,
     pub(crate) up_to: Offset,
 }

@@ -28,10 +28,11 @@ use crate::{
     Offset, Room,
     adapter::{AckEvent, SocketInfo, Target},
     engine::conn::{Conn, Heartbeat, Pushed},
+    events,
     hub::Hub,
     id::Id,
     reason::DisconnectReason,
-    socket::{Acker, Inner, Phase, Released},
+    socket::{Acker, Connect, Inner, Phase, Released},
     sync::Mutex,
 };
 
@@ -108,7 +109,7 @@ pub(crate) enum Op {
     /// The offset up to which the worker had delivered goes to `added`.
     Add {
         socket: Arc<Inner>,
-        connect: Option<Bytes>,
+        connect: Option<Connect>,
         added: Option<oneshot::Sender<Offset>>,
     },
     Release(Box<Released>),
@@ -378,7 +379,8 @@ fn disconnect(socket: &Arc<Inner>, close: bool) {
 fn release(released: Released) {
     let Released { socket, connect, missed, up_to } = released;
     let Some(held) = socket.release() else { return };
-    send(&socket, connect, false, None);
+    events::connected(&socket, connect.auth);
+    send(&socket, connect.frames, false, None);
     for frames in missed {
         send(&socket, frames, false, None);
     }
@@ -674,7 +676,7 @@ impl Worker {
         }
     }
 
-    fn add(&self, socket: &Arc<Inner>, connect: Option<Bytes>, added: Option<oneshot::Sender<Offset>>) {
+    fn add(&self, socket: &Arc<Inner>, connect: Option<Connect>, added: Option<oneshot::Sender<Offset>>) {
         if socket.phase() == Phase::Closed {
             return;
         }
@@ -685,10 +687,11 @@ impl Worker {
             table.insert(socket, &socket.rooms());
             table.position
         });
-        if let Some(frames) = connect
+        if let Some(connect) = connect
             && socket.go_live()
         {
-            send(socket, frames, false, None);
+            events::connected(socket, connect.auth);
+            send(socket, connect.frames, false, None);
         }
         if let Some(added) = added {
             // Who asked may be gone with the connection.

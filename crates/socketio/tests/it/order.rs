@@ -13,7 +13,7 @@ use socketio::{
     recovery::RecoveryOptions,
 };
 
-use crate::raw::{Polling, Server, Ws, event_of};
+use crate::raw::{Polling, Server, Ws, event_of, within};
 
 #[derive(Clone, Default)]
 struct Counter(Arc<AtomicU64>);
@@ -219,4 +219,32 @@ async fn every_thread_is_heard_in_its_own_order_by_everybody() {
         thread.join().unwrap();
     }
     assert!(orders.windows(2).all(|pair| pair[0] == pair[1]), "the workers see one order");
+}
+
+/// Requests of a polling client come to whichever worker accepts their connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_handler_of_a_connection_finds_it_connected_whichever_worker_hears_of_it() {
+    async fn greet(socket: Socket) {
+        let connected = socket.is_connected();
+        socket.emit_local("greeted", &connected).unwrap();
+    }
+    for adapter in [LocalAdapter::new(), LocalAdapter::with_recovery(RecoveryOptions::default())] {
+        let namespace = Namespace::new("/").on_connect(greet);
+        let server = Server::start(SocketIo::builder().adapter(adapter).namespace(namespace).build(), 3);
+        // A connection of its own for each request: the workers take turns.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        for _ in 0..12 {
+            let open = http.get(server.url("transport=polling")).send().await.unwrap().text().await.unwrap();
+            let sid = open.split("\"sid\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+            let url = server.url(&format!("transport=polling&sid={sid}"));
+            http.post(&url).body("40").send().await.unwrap();
+            let mut came = String::new();
+            while !came.contains("greeted") {
+                let polled = within("the greeting", http.get(&url).send()).await.unwrap();
+                came += &polled.text().await.unwrap();
+            }
+            assert!(came.starts_with("40"), "the connect packet comes first: {came}");
+            assert!(came.contains(r#"42["greeted",true"#), "{came}");
+        }
+    }
 }

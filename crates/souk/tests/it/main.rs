@@ -5,6 +5,7 @@ mod audit;
 mod command_line;
 #[cfg(all(feature = "amqp", feature = "mongodb", feature = "postgres", feature = "redis"))]
 mod distributed;
+mod examples;
 mod journey;
 mod kill;
 mod operators;
