@@ -1,5 +1,5 @@
 // What all JavaScript examples need of the REST API: a token, and something that happens.
-export const souk = process.env.SOUK_URL ?? "http://127.0.0.1:8080";
+export const souk = process.env.BASE_URL ?? "http://127.0.0.1:8080";
 
 async function call(method, path, body, token) {
   const headers = { "content-type": "application/json" };

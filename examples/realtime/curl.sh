@@ -1,8 +1,8 @@
 #!/bin/sh
 # Live events by curl: server-sent events, then long polling, on the same cursor.
-#   sh curl.sh        (SOUK_URL, default http://127.0.0.1:8080)
+#   sh curl.sh        (BASE_URL, default http://127.0.0.1:8080)
 set -eu
-souk=${SOUK_URL:-http://127.0.0.1:8080}
+souk=${BASE_URL:-http://127.0.0.1:8080}
 
 login=$(curl -sf "$souk/api/auth/login" -H 'Content-Type: application/json' \
   -d '{"email":"ada@souk.test","password":"souk-demo-1"}')

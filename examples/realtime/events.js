@@ -1,5 +1,5 @@
 // Live events by server-sent events. In a browser, EventSource is there already; the rest is the same.
-//   npm ci && node events.js        (SOUK_URL, default http://127.0.0.1:8080)
+//   npm ci && node events.js        (BASE_URL, default http://127.0.0.1:8080)
 import { EventSource } from "eventsource";
 import { login, placeOrder, souk } from "./api.js";
 

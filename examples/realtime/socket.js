@@ -1,5 +1,5 @@
 // Live events over Socket.IO: the inbox, an order's channel, and a room of the chat.
-//   npm ci && node socket.js        (SOUK_URL, default http://127.0.0.1:8080)
+//   npm ci && node socket.js        (BASE_URL, default http://127.0.0.1:8080)
 import { io } from "socket.io-client";
 import { login, placeOrder, souk } from "./api.js";
 

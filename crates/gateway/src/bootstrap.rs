@@ -120,6 +120,7 @@ pub async fn build(
         clients: clients.clone(),
         access: Arc::clone(&access),
         sessions: Arc::default(),
+        absent: Arc::default(),
         chat: Arc::default(),
         live: Arc::clone(&live),
         presence: presence.clone(),

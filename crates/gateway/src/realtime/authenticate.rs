@@ -4,6 +4,7 @@
 //! Refusals reach the client as `connect_error`, with one of four messages and the reason of docs/errors.md in `data`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::{Reason, Refusal, Role};
 use observability::RequestContext;
@@ -26,6 +27,9 @@ pub const INVALID: &str = "Invalid token";
 pub const NOT_AUTHORIZED: &str = "User not authorized";
 /// `/admin` is for admins.
 pub const ADMIN_REQUIRED: &str = "Admin access required";
+
+/// By then a connection that is closed is closed, and the refusal reaches nobody.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Lets in who shows a good token, into the namespace `/`.
 ///
@@ -51,7 +55,11 @@ async fn admit(
 ) -> Result<(), ConnectError> {
     let auth = auth.map(|Auth(auth)| auth).unwrap_or_default();
     let token = token(desk, socket, &auth).map_err(|refusal| refuse(&refusal))?;
-    let caller = verify(desk, &token).await.map_err(|refusal| refuse(&refusal))?;
+    let caller = match verify(desk, &token).await {
+        Ok(caller) => caller,
+        Err(refusal) if is_passing(&refusal) => return Err(send_away(socket, &refusal).await),
+        Err(refusal) => return Err(refuse(&refusal)),
+    };
     if role.is_some_and(|role| !caller.user().has(role)) {
         return Err(refuse_with(ADMIN_REQUIRED, &Refusal::new(Reason::NotAllowed, ADMIN_REQUIRED)));
     }
@@ -60,6 +68,18 @@ async fn admit(
     socket.join(session::room_of(caller.id()));
     socket.insert_extension(Session::new(caller));
     Ok(())
+}
+
+/// The token may be good: this gateway can't tell now, as when it has just started.
+fn is_passing(refusal: &Refusal) -> bool {
+    matches!(refusal.reason, Reason::Unavailable | Reason::DeadlineExceeded | Reason::Internal)
+}
+
+/// Has the client come again by itself. A client that is refused gives up; one that loses its connection does not.
+async fn send_away(socket: &Socket, refusal: &Refusal) -> ConnectError {
+    socket.disconnect(true);
+    tokio::time::sleep(CLOSED_WITHIN).await;
+    refuse(refusal)
 }
 
 /// The user that a token stands for, within the time of one event.
@@ -95,10 +115,12 @@ pub(super) fn bare(token: &str) -> &str {
 }
 
 fn refuse(refusal: &Refusal) -> ConnectError {
+    if refusal.metadata.contains_key(BANNED) {
+        return refuse_with(NOT_AUTHORIZED, &Refusal::new(Reason::AccountBanned, Reason::AccountBanned.title()));
+    }
     let message = match refusal.reason {
         Reason::AuthenticationRequired => REQUIRED,
         Reason::Unavailable | Reason::DeadlineExceeded | Reason::Internal => refusal.reason.title(),
-        _ if refusal.metadata.contains_key(BANNED) => NOT_AUTHORIZED,
         _ => INVALID,
     };
     refuse_with(message, refusal)

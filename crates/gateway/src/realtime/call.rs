@@ -7,7 +7,7 @@ use contracts::{Reason, Refusal};
 use observability::RequestContext;
 use observability::trace::{KeyValue, SpanKind};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 use service_kit::grpc::deadline;
 use socketio::handler::{Ack, Context, EventName, FromContext, Rejection, State, TryData};
@@ -69,13 +69,23 @@ impl<T> Call<T> {
         R: Serialize,
         F: Future<Output = Result<R, Refusal>>,
     {
+        let label = self.event.clone();
+        self.answer_as(&label, work, then).await;
+    }
+
+    /// `label`: the event as metrics and traces name it, one of few.
+    async fn answer_as<R, F>(self, label: &str, work: impl FnOnce(Asker, T) -> F, then: impl FnOnce(&Socket, R))
+    where
+        R: Serialize,
+        F: Future<Output = Result<R, Refusal>>,
+    {
         let Self { asker, event, arguments, ack } = self;
         let socket = asker.socket.clone();
         let context = RequestContext::background().in_service("gateway");
-        let span = context.start(SpanKind::Server, format!("socket.io {event}"), || {
+        let span = context.start(SpanKind::Server, format!("socket.io {label}"), || {
             vec![
                 KeyValue::new("messaging.system", "socket.io"),
-                KeyValue::new("socket.event", event.clone()),
+                KeyValue::new("socket.event", label.to_owned()),
                 KeyValue::new("enduser.id", asker.caller.id().to_string()),
             ]
         });
@@ -91,7 +101,7 @@ impl<T> Call<T> {
             }
         };
         let outcome = answered.as_ref().map_or_else(|refusal| refusal.reason.as_str(), |_| "ok");
-        metrics::count_event(&event, outcome);
+        metrics::count_event(label, outcome);
         if let Err(refusal) = &answered {
             span.fail(refusal.reason.as_str(), &refusal.detail);
         }
@@ -112,4 +122,14 @@ impl<T> Call<T> {
             tracing::error!(event, %error, "an answer could not be encoded");
         }
     }
+}
+
+/// Answers an event that nobody has a handler for: whoever waits for an answer learns that there is none.
+pub async fn unknown(call: Call<IgnoredAny>) {
+    let (event, namespace) = (call.event.clone(), call.asker.socket.namespace().to_owned());
+    let refuse = |_, _| async move {
+        let shown: String = event.chars().take(64).collect();
+        Err::<(), _>(Refusal::new(Reason::RouteNotFound, format!("there is no event '{shown}' in {namespace}")))
+    };
+    call.answer_as("unknown", refuse, |_, ()| ()).await;
 }

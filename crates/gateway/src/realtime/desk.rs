@@ -6,6 +6,7 @@ use std::time::Duration;
 use contracts::Clock;
 
 use super::Sessions;
+use super::absence::Absent;
 use super::chat::Chat;
 use super::presence::Presence;
 use crate::clients::Clients;
@@ -27,6 +28,8 @@ pub struct Desk {
     pub chat: Arc<Chat>,
     /// Who is online.
     pub presence: Presence,
+    /// Which clients were said to have left, although they may come back.
+    pub absent: Arc<Absent>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// The time that the answer to one event may take, with everything that is asked for it.

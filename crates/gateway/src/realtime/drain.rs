@@ -12,12 +12,21 @@ use tokio_util::sync::CancellationToken;
 /// How clients are moved.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Clients in a second, at most.
+    /// Clients that come back in a second, at most.
     pub per_second: NonZeroU32,
     /// The wait before the first: balancers learn meanwhile that this gateway is not ready any more.
     pub delay: Duration,
     /// All of it, the delay included; who is left then is disconnected at once.
     pub longest: Duration,
+}
+
+impl Pace {
+    /// How many leave in a second. Each comes back after a wait of its own, so that at times more come back than leave: for
+    /// these to stay below what was asked for, fewer leave.
+    fn departures(self) -> NonZeroU32 {
+        const SHARE: u32 = 60;
+        NonZeroU32::new(self.per_second.get().saturating_mul(SHARE) / 100).unwrap_or(NonZeroU32::MIN)
+    }
 }
 
 impl Default for Pace {
@@ -107,8 +116,9 @@ impl Drain {
                 per_second = pace.per_second.get(),
                 "moving clients elsewhere"
             );
-            io.drain(pace.per_second).await;
-            departures.run(pace.per_second).await;
+            let per_second = pace.departures();
+            io.drain(per_second).await;
+            departures.run(per_second).await;
         };
         // Closing takes a moment, too.
         let closing = Duration::from_secs(2).min(pace.longest / 2);

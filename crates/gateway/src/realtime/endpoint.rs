@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::channels::LiveUpdates;
 use super::presence::sockets as presence;
-use super::{Desk, Session, absence, authenticate, chat, inbox, metrics, recover, refresh, rooms};
+use super::{Desk, Session, absence, authenticate, call, chat, inbox, metrics, recover, refresh, rooms};
 
 /// Where it is mounted.
 pub const PATH: &str = "/socket.io";
@@ -50,7 +50,9 @@ fn everybody() -> Namespace {
         .on_recover(recover::check)
         .on_connect(connected)
         .on_disconnect(disconnected)
-        .on("auth:refresh", refresh::refresh);
+        .on("auth:refresh", refresh::refresh)
+        .on_any(call::unknown)
+        .on_server_event(absence::EVENT, absence::heard);
     LiveUpdates::mount(presence::mount(inbox::mount(chat::mount(rooms::mount(namespace)))))
 }
 
@@ -60,7 +62,8 @@ fn admins() -> Namespace {
         .middleware(authenticate::admins)
         .on_connect(admin_connected)
         .on_disconnect(disconnected)
-        .on("auth:refresh", refresh::refresh);
+        .on("auth:refresh", refresh::refresh)
+        .on_any(call::unknown);
     LiveUpdates::mount(namespace)
 }
 
@@ -68,6 +71,10 @@ fn admins() -> Namespace {
 async fn connected(socket: Socket, auth: Option<Auth<Value>>, State(desk): State<Desk>) {
     let Some(session) = known(&desk, &socket) else { return };
     if socket.recovered() {
+        if desk.absent.is_back(socket.id().as_str()) {
+            rooms::back(&socket, session.caller().id());
+            chat::join::back(&socket, session.caller().id());
+        }
         chat::membership::recovered(&desk, &socket, &session);
     }
     let cursor = auth.and_then(|Auth(mut auth)| auth.get_mut("cursor").map(Value::take)).unwrap_or_default();
@@ -100,6 +107,7 @@ async fn disconnected(socket: Socket, reason: DisconnectReason, State(desk): Sta
     chat::typing::end_of_all(&desk.chat, &socket);
     let (in_rooms, in_chats) = (rooms::is_in_any(&socket), !chat::rooms_of(&socket).is_empty());
     if (in_rooms || in_chats) && absence::is_for_good(&socket, reason).await {
+        absence::tell(&desk, &socket);
         rooms::left(&socket, user);
         chat::leave::left(&socket, user);
     }

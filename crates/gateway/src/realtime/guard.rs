@@ -47,7 +47,7 @@ fn look_at(desk: &Desk, connected: &Connected) {
     if desk.access.is_revoked(caller.user()) || left.is_zero() {
         tracing::info!(user.id = %caller.id(), expired = left.is_zero(), "a client's token no longer counts: disconnected");
         end(&connected.socket);
-    } else if left <= REMIND_BEFORE {
+    } else if left <= REMIND_BEFORE && connected.session.is_first_reminder() {
         let reminder = json!({ "expires_at": caller.user().expires_at });
         let _ = connected.socket.emit_local("auth:expiring", &reminder);
     }

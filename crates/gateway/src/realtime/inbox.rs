@@ -81,7 +81,8 @@ fn start(socket: &Socket, cursor: &Value) -> Start {
 fn greet(socket: &Socket, feed: &InboxFeed, failures: u32) {
     if feed.must_resync() {
         emit(socket, "resync", &json!({ "cursor": feed.head() }));
-    } else if failures == 0 {
+    }
+    if failures == 0 {
         let ready = json!({ "cursor": feed.position(), "head": feed.head(), "acked": feed.acknowledged() });
         emit(socket, "inbox:ready", &ready);
     }

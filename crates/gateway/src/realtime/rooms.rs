@@ -123,6 +123,13 @@ pub fn left(socket: &Socket, user: UserId) {
     }
 }
 
+/// The client is back, although it was said to have left.
+pub fn back(socket: &Socket, user: UserId) {
+    for name in rooms_of(socket) {
+        tell(socket, &name, "user_joined", &json!({ "user_id": user, "room_id": name }));
+    }
+}
+
 /// Whether a socket is in any of these rooms.
 pub fn is_in_any(socket: &Socket) -> bool {
     !rooms_of(socket).is_empty()

@@ -1,6 +1,7 @@
 //! Who is connected to this gateway, and as whom.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use contracts::ids::UserId;
@@ -22,12 +23,22 @@ pub struct Session {
     pub left: CancellationToken,
     /// Told when the client has shown a newer token.
     pub renewed: Notify,
+    /// Held while a message of the client is stored: what it says is stored in the order in which it says it.
+    pub saying: tokio::sync::Mutex<()>,
+    /// The client was told that its token is about to expire.
+    reminded: AtomicBool,
 }
 
 impl Session {
     /// A client that has shown who it is.
     pub fn new(caller: Caller) -> Self {
-        Self { caller: RwLock::new(caller), left: CancellationToken::new(), renewed: Notify::new() }
+        Self {
+            caller: RwLock::new(caller),
+            left: CancellationToken::new(),
+            renewed: Notify::new(),
+            saying: tokio::sync::Mutex::default(),
+            reminded: AtomicBool::new(false),
+        }
     }
 
     /// Who it is, with the newest token it has shown.
@@ -38,7 +49,13 @@ impl Session {
     /// It has shown a newer token of the same user.
     pub fn renew(&self, caller: Caller) {
         *self.caller.write().unwrap_or_else(PoisonError::into_inner) = caller;
+        self.reminded.store(false, Ordering::Relaxed);
         self.renewed.notify_one();
+    }
+
+    /// Whether this is the first reminder since the client has shown its token.
+    pub fn is_first_reminder(&self) -> bool {
+        !self.reminded.swap(true, Ordering::Relaxed)
     }
 
     /// The session of a socket that was let in.

@@ -63,7 +63,8 @@ async fn names_until_next_message(client: &mut Client) -> Vec<String> {
         let is_last = name == "message:new";
         names.push(name);
         if is_last {
-            names.retain(|name| name != "inbox:ready");
+            // Who is online is told on its own.
+            names.retain(|name| name != "inbox:ready" && !name.starts_with("user:o"));
             return names;
         }
     }

@@ -21,7 +21,7 @@ async fn run(program: &str, script: &str) -> String {
     let data = TempDir::new().unwrap();
     let souk = Souk::start(data.path()).await;
     let mut command = Command::new(program);
-    command.arg(script).current_dir(folder()).env("SOUK_URL", format!("http://{}", souk.gateway)).kill_on_drop(true);
+    command.arg(script).current_dir(folder()).env("BASE_URL", format!("http://{}", souk.gateway)).kill_on_drop(true);
     let running = tokio::time::timeout(PATIENCE, command.output()).await;
     let Output { status, stdout, stderr } = running.unwrap_or_else(|_| panic!("{script} did not end")).unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout).into_owned(), String::from_utf8_lossy(&stderr));

@@ -71,6 +71,8 @@ struct Pending {
     /// When the oldest change happened.
     since: Option<Timestamp>,
     waiting: Vec<oneshot::Sender<()>>,
+    /// Nobody publishes any more: nobody is to wait for it.
+    is_over: bool,
 }
 
 impl Changed {
@@ -84,10 +86,21 @@ impl Changed {
         let mut pending = self.pending();
         pending.skus.extend(skus);
         pending.since = pending.since.into_iter().chain(at).min();
-        pending.waiting.push(done);
+        if !pending.is_over {
+            pending.waiting.push(done);
+        }
         drop(pending);
         self.some.notify_one();
         published
+    }
+
+    /// Whether anybody publishes. Who waits when it is over learns that it won't be done.
+    fn set_over(&self, is_over: bool) {
+        let mut pending = self.pending();
+        pending.is_over = is_over;
+        if is_over {
+            pending.waiting.clear();
+        }
     }
 
     fn take(&self) -> Pending {
@@ -98,7 +111,9 @@ impl Changed {
         let mut pending = self.pending();
         pending.skus.extend(failed.skus);
         pending.since = pending.since.into_iter().chain(failed.since).min();
-        pending.waiting.extend(failed.waiting);
+        if !pending.is_over {
+            pending.waiting.extend(failed.waiting);
+        }
         drop(pending);
         self.some.notify_one();
     }
@@ -142,6 +157,12 @@ type Given = HashMap<Channel, u64>;
 impl ProductUpdates {
     /// Publishes what changes, until `stop` is cancelled.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        self.changed.set_over(false);
+        self.publish_until(&stop).await;
+        self.changed.set_over(true);
+    }
+
+    async fn publish_until(&self, stop: &CancellationToken) {
         let (mut given, mut failures) = (Given::new(), 0);
         loop {
             tokio::select! {

@@ -13,7 +13,7 @@ use serde_json::json;
 use socketio::Socket;
 
 use super::arguments::RoomArgument;
-use super::{is_in, membership, room, tell, tell_only};
+use super::{is_in, membership, room, rooms_of, tell, tell_only};
 use crate::clients::call;
 use crate::realtime::call::{Asker, Call};
 use crate::shapes::chat::{ChatMember, ChatMessage, ChatRoom};
@@ -85,6 +85,13 @@ async fn let_in(asker: Asker, argument: RoomArgument) -> Result<Joined, Refusal>
 fn welcome(socket: &Socket, joined: Joined) {
     tell_only(socket, "room:history", &joined.history);
     if let Some((id, user)) = joined.newcomer {
+        tell(&socket.to(room(id)), "user:joined", &json!({ "user_id": user, "room_id": id }));
+    }
+}
+
+/// The client is back, although it was said to have left.
+pub fn back(socket: &Socket, user: UserId) {
+    for id in rooms_of(socket) {
         tell(&socket.to(room(id)), "user:joined", &json!({ "user_id": user, "room_id": id }));
     }
 }

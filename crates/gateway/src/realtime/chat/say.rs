@@ -16,6 +16,8 @@ pub async fn send(call: Call<Said>) {
 }
 
 async fn say(asker: Asker, said: Said) -> Result<ChatMessage, Refusal> {
+    // Asked for before the first await, so that messages queue up in the order in which they came.
+    let _in_turn = asker.session.saying.lock().await;
     let id = said.room_id()?;
     expect_in(&asker.socket, id)?;
     asker.desk.chat.limits.messages.take(asker.caller.id(), asker.desk.clock.now())?;

@@ -85,5 +85,6 @@ impl Listener {
         self.until(&format!("\"{}\"", order["id"].as_str().unwrap())).await;
         self.until("event: order_updated").await;
         self.until("event: notification").await;
+        self.until("event: notification:unread").await;
     }
 }
