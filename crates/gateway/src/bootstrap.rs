@@ -165,7 +165,7 @@ pub async fn build(
     let mut checks = checks(bus, revocations);
     checks.push(cluster.check());
     let drain = Drain { io, departures, pace: settings.drain, ended };
-    Ok(Gateway { address, server, tasks, drain, checks })
+    Ok(Gateway { address, server, drain, tasks, checks })
 }
 
 fn bind(

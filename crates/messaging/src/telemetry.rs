@@ -188,7 +188,7 @@ pub(crate) fn show_backlog(backlog: Backlog) {
 /// What [`show_backlog`] showed last, by service: how many, and the age of the oldest in seconds.
 pub(crate) fn backlogs() -> Vec<(String, i64, i64)> {
     let families = DEPTH.collect();
-    let metrics = families.iter().flat_map(|family| family.get_metric());
+    let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
     let services = metrics.filter_map(|metric| metric.get_label().first().map(|label| label.value().to_owned()));
     services
         .map(|service| {

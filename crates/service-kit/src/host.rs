@@ -39,7 +39,7 @@ impl Running {
     }
 
     /// Runs it under its name.
-    async fn as_one<F: Future>(self, name: Arc<str>, future: F) -> F::Output {
+    async fn run_as<F: Future>(self, name: Arc<str>, future: F) -> F::Output {
         struct Ended<'a>(&'a Running, Arc<str>);
         impl Drop for Ended<'_> {
             fn drop(&mut self) {
@@ -134,7 +134,7 @@ impl Host {
     }
 
     fn spawn(&self, name: &str, work: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(self.running.clone().as_one(name.into(), work));
+        self.tracker.spawn(self.running.clone().run_as(name.into(), work));
     }
 
     /// Waits for what is in work, [`GRACE`] at most beyond the time that servers have to move their clients; call it after

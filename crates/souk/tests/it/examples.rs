@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::process::Souk;
 
 /// How long a client may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/realtime")
