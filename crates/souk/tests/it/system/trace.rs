@@ -20,8 +20,8 @@ fn is_whole(spans: &Spans) -> Result<(), String> {
     let pushes = trace.find("gateway", Consumer, "process inbox.appended").len();
     let orphans = trace.orphans(Some(CALLER));
     match (pushes, &orphans[..]) {
-        (3, []) => Ok(()),
-        (3, [orphan, ..]) => Err(format!("orphan: {orphan}")),
+        (4, []) => Ok(()),
+        (4, [orphan, ..]) => Err(format!("orphan: {orphan}")),
         _ => Err(format!("{pushes} pushes")),
     }
 }

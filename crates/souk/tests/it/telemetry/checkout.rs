@@ -42,6 +42,10 @@ fn whole_trace(spans: &Spans, caller: Option<&str>) -> Result<Spans, String> {
         ("orders", Internal, "checkout.process", 1),
         ("orders", Consumer, "process payment.captured", 1),
         ("inventory", Producer, "publish inventory.committed", 1),
+        ("gateway", Consumer, "process order.created", 1),
+        ("gateway", Consumer, "process order.confirmed", 1),
+        ("gateway", Consumer, "process inventory.reserved", 1),
+        ("gateway", Consumer, "process inventory.committed", 1),
     ];
     for (service, kind, name, count) in wanted {
         let found = trace.find(service, kind, name).len();
