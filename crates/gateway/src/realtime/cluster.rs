@@ -80,6 +80,7 @@ impl Cluster {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
+    #[cfg_attr(not(feature = "redis"), expect(unused_variables, reason = "memory keeps no stream"))]
     pub fn connect(
         url: &str,
         max_len: usize,
@@ -157,6 +158,7 @@ impl Cluster {
     }
 
     /// Keeps the metrics of what connects the gateways up to date.
+    #[cfg_attr(not(feature = "redis"), expect(unused_variables, reason = "nothing to watch in memory"))]
     pub fn watch(&self, stop: &CancellationToken) -> Option<BackgroundTask> {
         match &self.sockets {
             Sockets::Local => None,

@@ -76,12 +76,14 @@ impl Drop for World {
 }
 
 /// A gateway that ends without a word.
+#[cfg(feature = "redis")]
 pub(crate) struct Doomed {
     pub(crate) address: SocketAddr,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     server: actix_web::dev::ServerHandle,
 }
 
+#[cfg(feature = "redis")]
 impl Doomed {
     /// Nobody is told anything: what it did beside its requests ends first.
     pub(crate) async fn crash(self) {
@@ -241,6 +243,7 @@ impl World {
     }
 
     /// Starts another gateway beside the first, which can be made to crash.
+    #[cfg(feature = "redis")]
     pub(crate) async fn doomed_gateway(&self, settings: Settings) -> Doomed {
         let bus: Arc<dyn EventBus> = self.bus.clone();
         let gateway = gateway::build(&settings, &self.platform, bus, Health::default()).await.unwrap();
