@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OnceCell};
 use super::error::MongoError;
 use super::indexes::make_indexes;
 use super::pool::{DRIVERS_MAX, PoolEvents};
+use super::positions::{self, Positions};
 use super::writing::Writing;
 use super::{CollectionPlan, inbox, outbox};
 
@@ -23,6 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one operation of a port may take with all its tries. A caller's own deadline may be shorter.
 const OPERATION_DEADLINE: Duration = Duration::from_secs(10);
 
+/// MongoDB 8.0's, <https://github.com/mongodb/specifications/blob/master/source/wireversion-featurelist/wireversion-featurelist.md>.
+const WIRE_VERSION: i32 = 25;
 /// The same of one that only looks: nobody waits at the other end of a request.
 const LOOK_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -42,6 +45,7 @@ pub struct MongoDatabase {
     plan: Arc<[CollectionPlan]>,
     ready: Arc<OnceCell<()>>,
     appended: Arc<Notify>,
+    positions: Arc<Positions>,
 }
 
 impl MongoDatabase {
@@ -68,7 +72,15 @@ impl MongoDatabase {
         plan.extend(outbox::plan());
         plan.push(inbox::plan());
         let database = client.database(&name);
-        Ok(Self { client, calls, database, plan: plan.into(), ready: Arc::default(), appended: Arc::default() })
+        Ok(Self {
+            client,
+            calls,
+            database,
+            plan: plan.into(),
+            ready: Arc::default(),
+            appended: Arc::default(),
+            positions: Arc::default(),
+        })
     }
 
     /// Its name.
@@ -128,6 +140,16 @@ impl MongoDatabase {
         Writing::new(&self.client, self)
     }
 
+    /// Takes positions in the event log for [`Writing::append_at`], and tells the first. Positions of an aggregate must grow in
+    /// the order of its transactions. So its document keeps the last one that it used: who finds it there to be no less than
+    /// its own undoes the transaction and takes others, `after` it.
+    ///
+    /// # Errors
+    /// What MongoDB said.
+    pub async fn take_positions(&self, count: usize, after: i64) -> Result<i64, MongoError> {
+        self.positions.take(self, i64::try_from(count).unwrap_or(i64::MAX), after).await
+    }
+
     /// Answers when the primary is there and has transactions.
     ///
     /// # Errors
@@ -159,7 +181,7 @@ impl MongoDatabase {
             }
             make_indexes(&self.collection(planned.name), &planned.indexes).await?;
         }
-        outbox::prepare(self).await?;
+        positions::prepare(self).await?;
         tracing::info!(database = self.name(), "the MongoDB database is ready");
         Ok(())
     }
@@ -181,6 +203,9 @@ impl MongoDatabase {
         }
         if !hello.contains_key("logicalSessionTimeoutMinutes") {
             return Err(MongoError::Unsuitable("this MongoDB server has no sessions, so it has no transactions"));
+        }
+        if hello.get_i32("maxWireVersion").unwrap_or(0) < WIRE_VERSION {
+            return Err(MongoError::Unsuitable("this MongoDB server is older than 8.0, which Souk needs (bulkWrite)"));
         }
         if !hello.get_bool("isWritablePrimary").or_else(|_| hello.get_bool("ismaster")).unwrap_or(false) {
             return Err(MongoError::Unsuitable(

@@ -32,6 +32,9 @@ pub enum MongoError {
     /// Something unique was there already.
     #[error("a unique index refused the write")]
     Duplicate,
+    /// A document was changed since it was read: run the whole transaction again, with what is there now.
+    #[error("a document was changed meanwhile")]
+    Stale,
     /// A document is not what its type says.
     #[error("a document can't be understood: {0}")]
     Document(String),
@@ -58,7 +61,7 @@ pub trait Retryable {
 
 impl Retryable for MongoError {
     fn is_transient(&self) -> bool {
-        matches!(self, Self::Failed { transient: true, .. })
+        matches!(self, Self::Failed { transient: true, .. } | Self::Stale)
     }
 }
 
@@ -105,6 +108,8 @@ fn code(error: &Error) -> Option<i32> {
         ErrorKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
         ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => Some(concern.code),
         ErrorKind::InsertMany(many) => many.write_errors.as_ref()?.first().map(|write| write.code),
+        // An ordered one ends with its first error.
+        ErrorKind::BulkWrite(bulk) => bulk.write_errors.values().next().map(|write| write.code),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ impl StoreFault for MongoError {
         let kind = match self {
             Self::Unsuitable(_) => "unsuitable",
             Self::OtherUniqueIndex { .. } => "schema",
-            Self::Duplicate | Self::Failed { transient: true, .. } => "conflict",
+            Self::Duplicate | Self::Stale | Self::Failed { transient: true, .. } => "conflict",
             Self::Document(_) => "corrupt",
             Self::Failed { transient: false, .. } => "unavailable",
             Self::TimedOut => "timeout",

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use contracts::Timestamp;
-use mongodb::ClientSession;
 use mongodb::bson::{DateTime, Document, doc};
 use uuid::Uuid;
 
-use super::{CollectionPlan, MongoDatabase, MongoError, expiring_index};
+use super::{Bulk, CollectionPlan, MongoDatabase, MongoError, expiring_index};
 
 const USED: &str = "consumed_events";
 /// Twice as long as any service keeps them by its own clock ([`forget`]), and that far longer than any redelivery: retries end
@@ -22,26 +21,49 @@ fn key(consumer: &str, event_id: Uuid) -> Document {
     doc! { "consumer": consumer, "event_id": event_id.to_string() }
 }
 
-/// Records that `consumer` has used the event; `false` if it had before, and then the caller must not repeat the effect. Of
-/// two transactions that record one event at a time, one is run again and is told.
+fn record_of(consumer: &str, event_id: Uuid, now: Timestamp) -> Document {
+    doc! { "_id": key(consumer, event_id), "consumed_at": DateTime::from_millis(now.unix_ms()) }
+}
+
+/// Records with other writes of a transaction that `consumer` has used the event. If it had before, they fail together, with
+/// [`MongoError::Duplicate`]; [`was_used`] tells whether that was why.
 ///
 /// # Errors
-/// What MongoDB said; the transaction is to be undone.
-pub async fn record_first_use(
+/// None that are known: BSON can say this.
+pub fn record_use_with(
     database: &MongoDatabase,
-    session: &mut ClientSession,
+    consumer: &str,
+    event_id: Uuid,
+    now: Timestamp,
+    bulk: &mut Bulk,
+) -> Result<(), MongoError> {
+    bulk.insert(&database.collection(USED), &record_of(consumer, event_id, now))
+}
+
+/// Records an event that has no effect; `false` if it was recorded before.
+///
+/// # Errors
+/// What MongoDB said.
+pub async fn record_use(
+    database: &MongoDatabase,
     consumer: &str,
     event_id: Uuid,
     now: Timestamp,
 ) -> Result<bool, MongoError> {
     let used = database.collection::<Document>(USED);
-    let id = key(consumer, event_id);
-    if used.find_one(doc! { "_id": &id }).session(&mut *session).await?.is_some() {
-        return Ok(false);
+    match used.insert_one(record_of(consumer, event_id, now)).await.map_err(MongoError::from) {
+        Ok(_) => Ok(true),
+        Err(MongoError::Duplicate) => Ok(false),
+        Err(error) => Err(error),
     }
-    let record = doc! { "_id": id, "consumed_at": DateTime::from_millis(now.unix_ms()) };
-    used.insert_one(record).session(session).await?;
-    Ok(true)
+}
+
+/// Whether `consumer` has used the event.
+///
+/// # Errors
+/// What MongoDB said.
+pub async fn was_used(database: &MongoDatabase, consumer: &str, event_id: Uuid) -> Result<bool, MongoError> {
+    Ok(database.collection::<Document>(USED).find_one(doc! { "_id": key(consumer, event_id) }).await?.is_some())
 }
 
 /// Forgets events used before `before`; call it with a moment far longer ago than any redelivery.

@@ -3,11 +3,14 @@
 //! - [`MongoDatabase`]: connects by itself, looks before first use whether the server has transactions, and makes the
 //!   collections and indexes that it was given;
 //! - [`Writing`]: transactions (snapshot, majority), run again when another one was in their way;
+//! - [`Bulk`]: the writes of a transaction in one command;
 //! - [`MongoOutbox`]: the event log and what of it is not published yet; several relays take turns by a lease;
 //! - [`inbox`]: an event's id is recorded with its effect.
 //!
-//! Transactions need a replica set (a single node will do) or a sharded cluster. Source: docs/adr/0013-mongodb.md.
+//! Transactions need a replica set (a single node will do) or a sharded cluster, [`Bulk`] needs MongoDB 8.0. Sources:
+//! docs/adr/0013-mongodb.md, docs/adr/0030-few-round-trips-to-mongodb.md.
 
+mod bulk;
 mod database;
 mod error;
 mod fault;
@@ -17,9 +20,11 @@ mod lease;
 mod outbox;
 mod outbox_status;
 mod pool;
+mod positions;
 mod schema;
 mod writing;
 
+pub use bulk::Bulk;
 pub use database::{InvalidMongoUrl, MongoDatabase};
 pub use error::{MongoError, Retryable};
 pub use outbox::{MongoOutbox, backlog};

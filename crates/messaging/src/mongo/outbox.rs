@@ -7,22 +7,19 @@ use async_trait::async_trait;
 use contracts::Event;
 use contracts::audit::Backlog;
 use futures::TryStreamExt as _;
-use mongodb::bson::{Document, doc};
-use mongodb::options::{ReadConcern, ReturnDocument};
-use mongodb::{ClientSession, Collection};
+use mongodb::Collection;
+use mongodb::bson::doc;
 use serde::{Deserialize, Serialize};
 
+use super::bulk::Bulk;
 use super::database::MongoDatabase;
 use super::error::MongoError;
 use super::lease::Lease;
-use super::{CollectionPlan, index, lease, unique_index};
+use super::{CollectionPlan, index, lease, positions, unique_index};
 use crate::outbox::{OutboxError, OutboxSource};
 
 pub(super) const EVENTS: &str = "events";
 pub(super) const OUTBOX: &str = "outbox";
-const COUNTERS: &str = "counters";
-/// The counter of positions.
-const POSITION: &str = "event_position";
 /// How often the relay that may publish looks for events that other processes appended.
 const POLL: Duration = Duration::from_millis(200);
 /// How often the others look whether they may.
@@ -38,20 +35,9 @@ pub(super) fn plan() -> Vec<CollectionPlan> {
             ],
         ),
         CollectionPlan::new(OUTBOX, []),
-        CollectionPlan::new(COUNTERS, []),
+        positions::plan(),
         lease::plan(),
     ]
-}
-
-/// Makes the counter, so that no two transactions have to.
-pub(super) async fn prepare(database: &MongoDatabase) -> Result<(), MongoError> {
-    let start = doc! { "$setOnInsert": { "value": 0_i64 } };
-    let counters = database.collection::<Document>(COUNTERS);
-    match counters.update_one(doc! { "_id": POSITION }, start).upsert(true).await.map_err(MongoError::from) {
-        // Another process made it in the same moment.
-        Ok(_) | Err(MongoError::Duplicate) => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,47 +57,33 @@ pub(super) struct StoredEvent {
 pub(super) struct Waiting {
     #[serde(rename = "_id")]
     pub(super) position: i64,
+    /// The event as it is published, JSON, as in the log: what waits is read at once. Absent in documents of earlier builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
 }
 
-/// Appends events inside the caller's transaction, which has written their aggregates before.
-pub(super) async fn append(
+/// Appends events at these positions to the log and the outbox.
+pub(super) fn append_at(
     database: &MongoDatabase,
-    session: &mut ClientSession,
+    bulk: &mut Bulk,
+    first: i64,
     events: &[Event],
 ) -> Result<(), MongoError> {
-    let first = reserve_positions(database, events.len()).await?;
-    let mut stored = Vec::with_capacity(events.len());
     for (position, event) in (first..).zip(events) {
-        stored.push(StoredEvent {
+        let body = serde_json::to_string(event).map_err(|error| MongoError::Document(error.to_string()))?;
+        let waiting = Waiting { position, body: Some(body.clone()) };
+        bulk.insert(&database.collection(OUTBOX), &waiting)?;
+        let stored = StoredEvent {
             position,
             event_id: event.id.to_string(),
             event_type: event.event_type.clone(),
             subject: event.subject.clone(),
             aggregate_version: event.aggregateversion as i64,
-            body: serde_json::to_string(event).map_err(|error| MongoError::Document(error.to_string()))?,
-        });
+            body,
+        };
+        bulk.insert(&database.collection(EVENTS), &stored)?;
     }
-    let waiting: Vec<_> = stored.iter().map(|event| Waiting { position: event.position }).collect();
-    database.collection::<StoredEvent>(EVENTS).insert_many(stored).session(&mut *session).await?;
-    database.collection::<Waiting>(OUTBOX).insert_many(waiting).session(session).await?;
     Ok(())
-}
-
-/// Takes positions from the counter, outside of the transaction: inside, all writers of a service would be in each other's
-/// way. A position whose transaction is undone is never used.
-///
-/// Positions of one aggregate grow in the order of its transactions nevertheless: each holds the aggregate's document when
-/// it takes its positions, and no other one has it until the commit.
-async fn reserve_positions(database: &MongoDatabase, count: usize) -> Result<i64, MongoError> {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    let counter = database
-        .collection::<Document>(COUNTERS)
-        .find_one_and_update(doc! { "_id": POSITION }, doc! { "$inc": { "value": count } })
-        .return_document(ReturnDocument::After)
-        .await?;
-    let last = counter.and_then(|counter| counter.get_i64("value").ok());
-    last.map(|last| last - count + 1)
-        .ok_or_else(|| MongoError::Document("the counter of event positions is gone".to_owned()))
 }
 
 /// What of a database's event log waits to be published; clones are one relay.
@@ -136,29 +108,33 @@ impl MongoOutbox {
     }
 
     async fn read_pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, MongoError> {
-        if !self.lease.hold().await? || self.waiting().find_one(doc! {}).await?.is_none() {
+        if !self.lease.hold().await? {
             return Ok(Vec::new());
         }
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let positions = self.positions_of_one_moment(limit).await?;
-        let filter = doc! { "_id": { "$in": &positions } };
-        let found = self.database.collection::<StoredEvent>(EVENTS).find(filter).sort(doc! { "_id": 1 }).await?;
-        let events: Vec<StoredEvent> = found.try_collect().await?;
-        let parsed = events.into_iter().map(|event| match serde_json::from_str(&event.body) {
-            Ok(body) => Ok((event.position, body)),
-            Err(error) => Err(MongoError::Document(format!("event {}: {error}", event.position))),
-        });
-        parsed.collect()
+        let waiting = self.waiting_of_one_moment(i64::try_from(limit).unwrap_or(i64::MAX)).await?;
+        let mut pending = Vec::with_capacity(waiting.len());
+        for Waiting { position, body } in waiting {
+            let body = match body {
+                Some(body) => body,
+                None => self.logged(position).await?,
+            };
+            let event = serde_json::from_str(&body)
+                .map_err(|error| MongoError::Document(format!("event {position}: {error}")))?;
+            pending.push((position, event));
+        }
+        Ok(pending)
     }
 
     /// A plain query may miss a position that is committed while it runs and yet show a later one; a snapshot can't.
-    async fn positions_of_one_moment(&self, limit: i64) -> Result<Vec<i64>, MongoError> {
-        let mut session = self.database.client().start_session().await?;
-        session.start_transaction().read_concern(ReadConcern::snapshot()).await?;
+    async fn waiting_of_one_moment(&self, limit: i64) -> Result<Vec<Waiting>, MongoError> {
+        let mut session = self.database.client().start_session().snapshot(true).await?;
         let mut found = self.waiting().find(doc! {}).sort(doc! { "_id": 1 }).limit(limit).session(&mut session).await?;
-        let waiting: Vec<Waiting> = found.stream(&mut session).try_collect().await?;
-        session.commit_transaction().await?;
-        Ok(waiting.into_iter().map(|waiting| waiting.position).collect())
+        Ok(found.stream(&mut session).try_collect().await?)
+    }
+
+    async fn logged(&self, position: i64) -> Result<String, MongoError> {
+        let event = self.database.collection::<StoredEvent>(EVENTS).find_one(doc! { "_id": position }).await?;
+        event.map(|event| event.body).ok_or_else(|| MongoError::Document(format!("event {position} is not in the log")))
     }
 }
 

@@ -8,9 +8,10 @@ use mongodb::options::{ReadConcern, WriteConcern};
 use mongodb::{Client, ClientSession};
 use tokio::time::Instant;
 
+use super::bulk::Bulk;
 use super::database::MongoDatabase;
 use super::error::{MongoError, Retryable};
-use super::outbox;
+use super::{outbox, positions};
 
 /// The first wait; it doubles with each conflict.
 const FIRST_WAIT: Duration = Duration::from_millis(4);
@@ -41,11 +42,13 @@ pub struct Writing<'a> {
     began: Instant,
     conflicts: u32,
     appended: bool,
+    /// A transaction was begun and not ended.
+    open: bool,
 }
 
 impl<'a> Writing<'a> {
     pub(super) fn new(client: &'a Client, database: &'a MongoDatabase) -> Self {
-        Self { client, database, session: None, began: Instant::now(), conflicts: 0, appended: false }
+        Self { client, database, session: None, began: Instant::now(), conflicts: 0, appended: false, open: false }
     }
 
     /// Begins a try: a new transaction, to be named in every operation of it.
@@ -63,6 +66,7 @@ impl<'a> Writing<'a> {
             .read_concern(ReadConcern::snapshot())
             .write_concern(WriteConcern::majority())
             .await?;
+        self.open = true;
         Ok(session)
     }
 
@@ -75,17 +79,36 @@ impl<'a> Writing<'a> {
     }
 
     /// Appends events to the log and the outbox, inside the transaction. It has to have written the documents of their
-    /// aggregates before: that keeps positions in the order of the aggregate.
+    /// aggregates before: nobody else has these until the commit, so positions grow in the order of an aggregate's transactions.
     ///
     /// # Errors
     /// What MongoDB said; hand it to [`Writing::settle`].
     pub async fn append(&mut self, events: &[Event]) -> Result<(), MongoError> {
-        if !events.is_empty() {
-            let database = self.database;
-            outbox::append(database, self.session()?, events).await?;
-            self.appended = true;
+        if events.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let first = positions::reserve(self.database, i64::try_from(events.len()).unwrap_or(i64::MAX)).await?;
+        let mut bulk = Bulk::new();
+        self.append_at(&mut bulk, first, events)?;
+        self.bulk(bulk).await
+    }
+
+    /// The same at positions that are known already; see [`MongoDatabase::take_positions`].
+    ///
+    /// # Errors
+    /// [`MongoError::Document`] when an event can't be written down.
+    pub fn append_at(&mut self, bulk: &mut Bulk, first: i64, events: &[Event]) -> Result<(), MongoError> {
+        self.appended |= !events.is_empty();
+        outbox::append_at(self.database, bulk, first, events)
+    }
+
+    /// Sends writes in one command. Not the first of the transaction: see [`Bulk`].
+    ///
+    /// # Errors
+    /// What MongoDB said, [`MongoError::Stale`] when an update found no document; hand it to [`Writing::settle`].
+    pub async fn bulk(&mut self, bulk: Bulk) -> Result<(), MongoError> {
+        let client = self.client;
+        bulk.run(client, self.session()?).await
     }
 
     /// Ends the try: commits what succeeded, undoes what failed. `None`: try again.
@@ -99,7 +122,8 @@ impl<'a> Writing<'a> {
                 Err(error) => E::from(error),
             },
             Err(error) => {
-                if let Some(session) = &mut self.session {
+                if let Some(session) = self.session.as_mut().filter(|_| self.open) {
+                    self.open = false;
                     // The server undoes by itself what is not committed; this only tells it sooner.
                     let _ = session.abort_transaction().await;
                 }
@@ -115,7 +139,8 @@ impl<'a> Writing<'a> {
     }
 
     async fn commit(&mut self) -> Result<(), MongoError> {
-        let Some(session) = &mut self.session else { return Ok(()) };
+        let Some(session) = self.session.as_mut().filter(|_| self.open) else { return Ok(()) };
+        self.open = false;
         loop {
             match session.commit_transaction().await.map_err(MongoError::from) {
                 Ok(()) => break,

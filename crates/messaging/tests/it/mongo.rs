@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use contracts::Timestamp;
-use messaging::mongo::{CollectionPlan, MongoDatabase, MongoError, expiring_index, inbox, index, unique_index};
+use messaging::mongo::{
+    Bulk, CollectionPlan, MongoDatabase, MongoError, Writing, expiring_index, inbox, index, unique_index,
+};
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 
@@ -75,18 +77,73 @@ async fn a_unique_index_that_is_another_one_is_left_alone_and_named() {
     assert_eq!((keys, options.unique), (doc! { "kind": 1, "owner": 1 }, Some(true)));
 }
 
-/// One delivery, committed or not.
+/// One delivery, committed or not; says whether it was the first.
 async fn use_event(database: &MongoDatabase, consumer: &str, id: Uuid, now: Timestamp, commits: bool) -> Option<bool> {
     let mut writing = database.write();
     loop {
-        let session = writing.begin().await.unwrap();
-        let used = inbox::record_first_use(database, session, consumer, id, now).await;
-        let outcome = used.and_then(|first| if commits { Ok(first) } else { Err(MongoError::TimedOut) });
-        if let Some(done) = writing.settle(outcome).await {
-            assert_eq!(done.is_ok(), commits, "{done:?}");
-            return done.ok();
+        let outcome = try_use(database, &mut writing, consumer, id, now).await;
+        let outcome = outcome.and_then(|()| if commits { Ok(()) } else { Err(MongoError::TimedOut) });
+        match writing.settle(outcome).await {
+            None => {}
+            Some(Ok(())) => return Some(true),
+            Some(Err(MongoError::Duplicate)) => {
+                assert!(inbox::was_used(database, consumer, id).await.unwrap());
+                return Some(false);
+            }
+            Some(Err(MongoError::TimedOut)) if !commits => return None,
+            Some(Err(error)) => panic!("{error}"),
         }
     }
+}
+
+async fn try_use(
+    database: &MongoDatabase,
+    writing: &mut Writing<'_>,
+    consumer: &str,
+    id: Uuid,
+    now: Timestamp,
+) -> Result<(), MongoError> {
+    let session = writing.begin().await?;
+    database.collection::<Document>("things").find_one(doc! {}).session(session).await?;
+    let mut bulk = Bulk::new();
+    inbox::record_use_with(database, consumer, id, now, &mut bulk)?;
+    writing.bulk(bulk).await
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_MONGODB_URL"]
+async fn an_event_without_effect_is_recorded_once() {
+    let owned = TestDatabase::new();
+    let database = open(&owned, Vec::new()).await;
+    let (id, now) = (Uuid::new_v4(), Timestamp::from_unix_ms(1));
+    assert!(!inbox::was_used(&database, "a", id).await.unwrap());
+    assert!(inbox::record_use(&database, "a", id, now).await.unwrap());
+    assert!(!inbox::record_use(&database, "a", id, now).await.unwrap());
+    assert!(inbox::was_used(&database, "a", id).await.unwrap());
+    assert_eq!(use_event(&database, "a", id, now, true).await, Some(false));
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_MONGODB_URL"]
+async fn many_writes_are_one_and_one_that_was_overtaken_leaves_nothing() {
+    let owned = TestDatabase::new();
+    let database = open(&owned, Vec::new()).await;
+    let things = database.collection::<Document>("things");
+    things.insert_one(doc! { "_id": "a", "version": 1 }).await.unwrap();
+    for (known, new, expected) in [(1, "b", true), (1, "c", false), (2, "d", true)] {
+        let mut writing = database.write();
+        things.find_one(doc! {}).session(writing.begin().await.unwrap()).await.unwrap();
+        let mut bulk = Bulk::new();
+        bulk.insert(&things, &doc! { "_id": new }).unwrap();
+        bulk.update(&things, doc! { "_id": "a", "version": known }, doc! { "$inc": { "version": 1 } });
+        let outcome = writing.bulk(bulk).await;
+        assert_eq!(matches!(outcome, Err(MongoError::Stale)), !expected, "{outcome:?}");
+        let settled = writing.settle(outcome).await;
+        assert_eq!(matches!(settled, Some(Ok(()))), expected, "{settled:?}");
+        let kept = things.find_one(doc! { "_id": new }).await.unwrap();
+        assert_eq!(kept.is_some(), expected, "{new}");
+    }
+    assert_eq!(things.find_one(doc! { "_id": "a" }).await.unwrap().unwrap().get_i32("version").unwrap(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -278,7 +278,8 @@ mod in_postgres {
 
 #[cfg(feature = "mongodb")]
 mod in_mongo {
-    use messaging::mongo::{MongoDatabase, MongoError, MongoOutbox, MongoOutboxStatus};
+    use messaging::mongo::{MongoDatabase, MongoError, MongoOutbox, MongoOutboxStatus, Writing};
+    use mongodb::bson::{Document, doc};
 
     use super::*;
 
@@ -324,14 +325,24 @@ mod in_mongo {
         }
     }
 
+    /// As services do: the aggregates first, then their events.
+    async fn write(database: &MongoDatabase, writing: &mut Writing<'_>, events: &[Event]) -> Result<(), MongoError> {
+        let aggregates = database.collection::<Document>("aggregates");
+        let session = writing.begin().await?;
+        for event in events {
+            let version = doc! { "$set": { "version": event.aggregateversion as i64 } };
+            aggregates.update_one(doc! { "_id": &event.subject }, version).upsert(true).session(&mut *session).await?;
+        }
+        writing.append(events).await
+    }
+
     #[async_trait]
     impl Fixture for InMongo {
         async fn append(&self, events: &[Event]) {
             self.database.ping().await.unwrap();
             let mut writing = self.database.write();
             loop {
-                writing.begin().await.unwrap();
-                let outcome: Result<(), MongoError> = writing.append(events).await;
+                let outcome = write(&self.database, &mut writing, events).await;
                 if let Some(done) = writing.settle(outcome).await {
                     return done.unwrap();
                 }

@@ -5,26 +5,46 @@ use contracts::event_data::{InboxAppended, event_type};
 use contracts::ids::UserId;
 use contracts::{Event, IdGenerator, Timestamp};
 use futures::TryStreamExt as _;
-use messaging::mongo::Writing;
+use messaging::mongo::{Bulk, MongoError, Writing};
 use mongodb::ClientSession;
-use mongodb::bson::{DateTime, doc};
+use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::{StoreError, date, integer, moment, unsigned};
-use super::{ENTRIES, HEADS, MongoStore};
+use super::{ENTRIES, HEADS, MongoStore, NOTIFICATIONS};
 use crate::application::Cause;
-use crate::domain::inbox::{InboxEntry, InboxEvent, InboxPage};
+use crate::domain::inbox::{InboxEntry, InboxEvent, InboxPage, UnreadData};
+use crate::domain::notification::to_json;
 
 /// Most bytes of data in one page, so that it stays well below the 4 MiB that gRPC receivers take.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
-#[derive(Serialize, Deserialize)]
+/// The head of an inbox. What is absent was written by an earlier build.
+#[derive(Default, Serialize, Deserialize)]
 struct Head {
     #[serde(rename = "_id")]
     user_id: String,
+    #[serde(default)]
     seq: i64,
+    /// How many notifications are unread.
+    #[serde(default)]
+    unread: Option<i64>,
+    /// Of the newest event in the log.
+    #[serde(default)]
+    position: i64,
+}
+
+/// What is appended to an inbox, and by what.
+pub(super) struct Addition<'a> {
+    pub(super) user_id: UserId,
+    /// How many entries.
+    pub(super) entries: usize,
+    /// How many more notifications are unread after it; fewer, if negative.
+    pub(super) unread: i64,
+    pub(super) now: Timestamp,
+    pub(super) cause: &'a Cause,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,6 +64,8 @@ pub(super) struct Appender<'a> {
     pub(super) now: Timestamp,
     pub(super) cause: &'a Cause,
     head: u64,
+    unread: u64,
+    first_position: i64,
     entries: Vec<EntryDocument>,
     events: Vec<Event>,
 }
@@ -73,6 +95,12 @@ impl Appender<'_> {
         Ok(())
     }
 
+    /// Tells how many are unread now.
+    pub(super) fn append_unread(&mut self) -> Result<(), StoreError> {
+        let (data, id) = (to_json(&UnreadData { count: self.unread }), format!("{}/unread", self.ids.new_uuid()));
+        self.append(InboxEvent::NotificationUnread, data, id)
+    }
+
     fn published(&self, seq: u64, event: InboxEvent, data: String) -> Result<Event, serde_json::Error> {
         let head = EventHead {
             id: self.ids.new_uuid(),
@@ -90,41 +118,81 @@ impl Appender<'_> {
 }
 
 impl MongoStore {
-    /// Takes the inbox for the transaction: nobody else appends to it until the end.
+    /// Takes the inbox for the transaction, as its first write: nobody else appends to it until the end. Makes room for as many
+    /// entries as are announced. `above` is raised when events of this inbox are in the log above the positions that
+    /// were taken for its own: then the next try takes others.
     pub(super) async fn appender<'a>(
         &'a self,
-        session: &mut ClientSession,
-        user_id: UserId,
-        now: Timestamp,
-        cause: &'a Cause,
+        writing: &mut Writing<'_>,
+        addition: Addition<'a>,
+        above: &mut i64,
     ) -> Result<Appender<'a>, StoreError> {
+        let Addition { user_id, entries, unread, now, cause } = addition;
         let id = user_id.to_string();
-        let head = self
-            .collection::<Head>(HEADS)
-            .find_one_and_update(doc! { "_id": &id }, doc! { "$inc": { "seq": 0_i64, "lock": 1_i64 } })
-            .upsert(true)
-            .return_document(ReturnDocument::After)
-            .session(session)
-            .await?;
-        let head = unsigned(head.map_or(0, |head| head.seq), HEADS, &id)?;
-        Ok(Appender { ids: self.ids.as_ref(), user_id, now, cause, head, entries: Vec::new(), events: Vec::new() })
+        let first_position = if entries == 0 { 0 } else { self.database.take_positions(entries, *above).await? };
+        let count = i64::try_from(entries).unwrap_or(i64::MAX);
+        let seq = doc! { "$ifNull": ["$seq", 0_i64] };
+        let nothing_yet = doc! { "$eq": [&seq, 0_i64] };
+        let mut change = doc! {
+            "seq": { "$add": [seq, count] },
+            // Null where it is not known yet.
+            "unread": { "$cond": [nothing_yet, unread, { "$add": ["$unread", unread] }] },
+        };
+        if entries > 0 {
+            change.insert("position", first_position + count - 1);
+        }
+        let heads = self.collection::<Head>(HEADS);
+        let session = writing.begin().await?;
+        let taken = heads.find_one_and_update(doc! { "_id": &id }, vec![doc! { "$set": change }]).upsert(true);
+        let before = taken.return_document(ReturnDocument::Before).session(&mut *session).await?;
+        let before = before.unwrap_or_else(|| Head { unread: Some(0), ..Head::default() });
+        if entries > 0 && before.position >= first_position {
+            *above = before.position;
+            return Err(MongoError::Stale.into());
+        }
+        let unread = match before.unread {
+            _ if before.seq == 0 => unread,
+            Some(before) => before + unread,
+            None => {
+                // The head was written by an earlier build; from now on it knows.
+                let unread = unread + self.count_unread_in(session, user_id).await?;
+                let known = doc! { "$set": { "unread": unread } };
+                heads.update_one(doc! { "_id": &id }, known).session(session).await?;
+                unread
+            }
+        };
+        Ok(Appender {
+            ids: self.ids.as_ref(),
+            user_id,
+            now,
+            cause,
+            head: unsigned(before.seq, HEADS, &id)?,
+            unread: u64::try_from(unread).unwrap_or(0),
+            first_position,
+            entries: Vec::new(),
+            events: Vec::new(),
+        })
     }
 
-    /// Writes what was appended.
+    async fn count_unread_in(&self, session: &mut ClientSession, user_id: UserId) -> Result<i64, StoreError> {
+        let unread = doc! { "user_id": user_id.to_string(), "unread": true };
+        let count = self.collection::<Document>(NOTIFICATIONS).count_documents(unread).session(session).await?;
+        Ok(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
+    /// Writes what was appended, with the rest of the transaction.
     pub(super) async fn write_entries(
         &self,
         writing: &mut Writing<'_>,
+        mut bulk: Bulk,
         appender: Appender<'_>,
     ) -> Result<(), StoreError> {
-        if appender.entries.is_empty() {
-            return Ok(());
+        let entries = self.collection::<EntryDocument>(ENTRIES);
+        for entry in &appender.entries {
+            bulk.insert(&entries, entry)?;
         }
-        let session = writing.session()?;
-        self.collection::<EntryDocument>(ENTRIES).insert_many(appender.entries).session(&mut *session).await?;
-        let this = doc! { "_id": appender.user_id.to_string() };
-        let head = doc! { "$set": { "seq": integer(appender.head) } };
-        self.collection::<Head>(HEADS).update_one(this, head).session(session).await?;
-        Ok(writing.append(&appender.events).await?)
+        writing.append_at(&mut bulk, appender.first_position, &appender.events)?;
+        Ok(writing.bulk(bulk).await?)
     }
 
     /// The newest position; 0 for an empty inbox.

@@ -13,12 +13,22 @@ use crate::application::ports::RepositoryError;
 #[derive(Debug)]
 pub(super) enum StoreError {
     Mongo(MongoError),
-    Corrupt { collection: &'static str, id: String },
+    /// Something unique was there already, and will be there the next time.
+    Taken,
+    Corrupt {
+        collection: &'static str,
+        id: String,
+    },
 }
 
 impl StoreError {
     pub(super) fn corrupt(collection: &'static str, id: impl ToString) -> Self {
         Self::Corrupt { collection, id: id.to_string() }
+    }
+
+    /// The same, where what is unique was not looked for before.
+    pub(super) fn or_taken(self) -> Self {
+        if matches!(self, Self::Mongo(MongoError::Duplicate)) { Self::Taken } else { self }
     }
 }
 
@@ -33,6 +43,7 @@ impl StoreFault for StoreError {
     fn fault(&self) -> Option<Fault<'_>> {
         match self {
             Self::Mongo(error) => error.fault(),
+            Self::Taken => MongoError::Duplicate.fault(),
             Self::Corrupt { collection, .. } => {
                 Some(Fault::new("corrupt", format!("a document of {collection} can't be understood")))
             }
@@ -55,7 +66,7 @@ impl From<mongodb::error::Error> for StoreError {
 impl From<StoreError> for RepositoryError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Mongo(MongoError::Duplicate) => Self::Conflict,
+            StoreError::Mongo(MongoError::Duplicate) | StoreError::Taken => Self::Conflict,
             StoreError::Mongo(error) => Self::Unavailable(Box::new(error)),
             StoreError::Corrupt { collection, id } => Self::Corrupt { table: collection, row: id },
         }

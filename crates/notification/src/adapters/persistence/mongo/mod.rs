@@ -1,7 +1,8 @@
 //! Inboxes, notifications, emails and the chat in MongoDB; several processes may share a database.
 //!
 //! Every change of an inbox writes the user's document in `inbox_heads` first: it counts the positions, so that they are
-//! gapless, and keeps two changes of one inbox apart. The document of a room does the same for the room.
+//! gapless, and keeps two changes of one inbox apart. The document of a room does the same for the room. Few round trips:
+//! docs/adr/0030-few-round-trips-to-mongodb.md.
 
 mod acks;
 mod audit;
@@ -13,6 +14,7 @@ mod error;
 mod notifications;
 mod orders;
 mod preferences;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use mongodb::Collection;
 use mongodb::bson::doc;
 
 pub use audit::MongoNotificationAudit;
+use turns::Turns;
 
 /// How long after they were queued the server itself deletes emails that wait no more, should housekeeping not have done so.
 const FINISHED_EMAILS_KEPT: Duration = Duration::from_hours(60 * 24);
@@ -108,6 +111,7 @@ fn plan() -> Vec<CollectionPlan> {
 pub struct MongoStore {
     database: MongoDatabase,
     ids: Arc<dyn IdGenerator>,
+    turns: Arc<Turns>,
 }
 
 impl MongoStore {
@@ -116,7 +120,8 @@ impl MongoStore {
     /// # Errors
     /// [`InvalidMongoUrl`].
     pub async fn open(url: &str, ids: Arc<dyn IdGenerator>) -> Result<Self, InvalidMongoUrl> {
-        Ok(Self { database: MongoDatabase::open(url, DEFAULT_NAME, plan()).await?, ids })
+        let database = MongoDatabase::open(url, DEFAULT_NAME, plan()).await?;
+        Ok(Self { database, ids, turns: Arc::new(Turns::new()) })
     }
 
     /// The events that wait to be published.

@@ -4,20 +4,21 @@ use async_trait::async_trait;
 use contracts::Timestamp;
 use contracts::ids::{NotificationId, UserId};
 use futures::TryStreamExt as _;
-use messaging::mongo::Writing;
-use mongodb::ClientSession;
+use messaging::mongo::{Bulk, Writing};
 use mongodb::bson::{DateTime, doc};
 use serde::{Deserialize, Serialize};
 
-use super::entries::Appender;
+use super::entries::{Addition, Appender};
 use super::error::{StoreError, date, integer, moment, parsed, unsigned};
 use super::{MongoStore, NOTIFICATIONS};
 use crate::application::Cause;
 use crate::application::ports::{InboxRepository, OrderChange, Recorded, RepositoryError};
-use crate::domain::inbox::{Acked, InboxEvent, InboxPage, ReadData, UnreadData};
+use crate::domain::inbox::{Acked, InboxEvent, InboxPage, ReadData};
 use crate::domain::kind::NotificationKind;
 use crate::domain::notification::{Notification, to_json};
-use crate::domain::preference::Channels;
+
+/// How many notifications one transaction marks read: each is an entry and an event, and others of the inbox wait for it.
+const MARKED_AT_ONCE: usize = 200;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct NotificationDocument {
@@ -70,21 +71,7 @@ impl NotificationDocument {
 #[async_trait]
 impl InboxRepository for MongoStore {
     async fn record_order_change(&self, change: OrderChange) -> Result<Recorded, RepositoryError> {
-        let record = async {
-            // Before the transaction, which others of this inbox have to wait for.
-            let channels = match &change.notification {
-                Some(draft) => self.channels_of(change.user_id, draft.kind).await?,
-                None => Channels::default(),
-            };
-            let mut writing = self.database.write();
-            loop {
-                let outcome = self.write_order_change(&mut writing, change.clone(), channels).await;
-                if let Some(done) = writing.settle(outcome).await {
-                    return done;
-                }
-            }
-        };
-        Ok(self.database.within("record order change", record).await?)
+        Ok(self.database.within("record order change", self.write_order_change(&change)).await?)
     }
 
     async fn list_inbox(&self, user_id: UserId, after_seq: u64, limit: u32) -> Result<InboxPage, RepositoryError> {
@@ -135,9 +122,10 @@ impl InboxRepository for MongoStore {
         cause: Cause,
     ) -> Result<Option<Notification>, RepositoryError> {
         let mark = async {
-            let mut writing = self.database.write();
+            let _turn = self.turns.of(user_id).await;
+            let (mut writing, mut above) = (self.database.write(), 0);
             loop {
-                let outcome = self.mark_one(&mut writing, user_id, id, now, &cause).await;
+                let outcome = self.mark_one(&mut writing, user_id, id, now, &cause, &mut above).await;
                 if let Some(done) = writing.settle(outcome).await {
                     return done;
                 }
@@ -147,16 +135,14 @@ impl InboxRepository for MongoStore {
     }
 
     async fn mark_all_read(&self, user_id: UserId, now: Timestamp, cause: Cause) -> Result<u64, RepositoryError> {
-        let mark = async {
-            let mut writing = self.database.write();
-            loop {
-                let outcome = self.mark_all(&mut writing, user_id, now, &cause).await;
-                if let Some(done) = writing.settle(outcome).await {
-                    return done;
-                }
+        let mut marked = 0;
+        loop {
+            let some = self.database.within("mark notifications read", self.mark_some(user_id, now, &cause)).await?;
+            marked += some;
+            if some < MARKED_AT_ONCE as u64 {
+                return Ok(marked);
             }
-        };
-        Ok(self.database.within("mark notifications read", mark).await?)
+        }
     }
 }
 
@@ -168,64 +154,66 @@ impl MongoStore {
         id: NotificationId,
         now: Timestamp,
         cause: &Cause,
+        above: &mut i64,
     ) -> Result<Option<Notification>, StoreError> {
-        let session = writing.begin().await?;
-        let this = doc! { "_id": id.to_string(), "user_id": user_id.to_string() };
+        let mut this = doc! { "_id": id.to_string(), "user_id": user_id.to_string() };
         let notifications = self.collection::<NotificationDocument>(NOTIFICATIONS);
-        let Some(found) = notifications.find_one(this.clone()).session(&mut *session).await? else {
-            return Ok(None);
-        };
+        let Some(found) = notifications.find_one(this.clone()).await? else { return Ok(None) };
         let mut notification = found.into_notification()?;
         if notification.read_at.is_some() {
             return Ok(Some(notification));
         }
-        let mut appender = self.appender(session, user_id, now, cause).await?;
-        let read = doc! { "$set": { "unread": false, "read_at": date(now) } };
-        notifications.update_one(this, read).session(&mut *session).await?;
+        let read = Addition { user_id, entries: 2, unread: -1, now, cause };
+        let mut appender = self.appender(writing, read, above).await?;
+        this.insert("unread", true);
+        let mut bulk = Bulk::new();
+        bulk.update(&notifications, this, doc! { "$set": { "unread": false, "read_at": date(now) } });
         notification.read_at = Some(now);
         append_read(&mut appender, id)?;
-        self.append_unread(session, &mut appender).await?;
-        self.write_entries(writing, appender).await?;
+        appender.append_unread()?;
+        self.write_entries(writing, bulk, appender).await?;
         Ok(Some(notification))
     }
 
-    async fn mark_all(
+    /// Marks the oldest unread ones, no more than [`MARKED_AT_ONCE`], and says how many.
+    async fn mark_some(&self, user_id: UserId, now: Timestamp, cause: &Cause) -> Result<u64, StoreError> {
+        let _turn = self.turns.of(user_id).await;
+        let (mut writing, mut above) = (self.database.write(), 0);
+        loop {
+            let outcome = self.try_mark_some(&mut writing, user_id, now, cause, &mut above).await;
+            if let Some(done) = writing.settle(outcome).await {
+                return done;
+            }
+        }
+    }
+
+    async fn try_mark_some(
         &self,
         writing: &mut Writing<'_>,
         user_id: UserId,
         now: Timestamp,
         cause: &Cause,
+        above: &mut i64,
     ) -> Result<u64, StoreError> {
-        let session = writing.begin().await?;
-        let mut appender = self.appender(session, user_id, now, cause).await?;
         let unread = doc! { "user_id": user_id.to_string(), "unread": true };
         let notifications = self.collection::<NotificationDocument>(NOTIFICATIONS);
-        let mut found = notifications.find(unread.clone()).sort(doc! { "seq": 1 }).session(&mut *session).await?;
-        let found: Vec<NotificationDocument> = found.stream(&mut *session).try_collect().await?;
+        let found = notifications.find(unread).sort(doc! { "seq": 1 }).limit(MARKED_AT_ONCE as i64).await?;
+        let found: Vec<NotificationDocument> = found.try_collect().await?;
         if found.is_empty() {
             return Ok(0);
         }
-        let read = doc! { "$set": { "unread": false, "read_at": date(now) } };
-        notifications.update_many(unread, read).session(&mut *session).await?;
+        let fewer = -i64::try_from(found.len()).unwrap_or(i64::MAX);
+        let read = Addition { user_id, entries: found.len() + 1, unread: fewer, now, cause };
+        let mut appender = self.appender(writing, read, above).await?;
+        let mut bulk = Bulk::new();
         for notification in &found {
+            let this = doc! { "_id": &notification.id, "unread": true };
+            bulk.update(&notifications, this, doc! { "$set": { "unread": false, "read_at": date(now) } });
             append_read(&mut appender, parsed(&notification.id, NOTIFICATIONS, &notification.id)?)?;
         }
-        self.append_unread(session, &mut appender).await?;
-        self.write_entries(writing, appender).await?;
+        appender.append_unread()?;
+        self.write_entries(writing, bulk, appender).await?;
         Ok(found.len() as u64)
-    }
-
-    /// Tells how many are unread now.
-    pub(super) async fn append_unread(
-        &self,
-        session: &mut ClientSession,
-        appender: &mut Appender<'_>,
-    ) -> Result<(), StoreError> {
-        let unread = doc! { "user_id": appender.user_id.to_string(), "unread": true };
-        let notifications = self.collection::<NotificationDocument>(NOTIFICATIONS);
-        let count = notifications.count_documents(unread).session(session).await?;
-        let entry_id = format!("{}/unread", self.ids.new_uuid());
-        appender.append(InboxEvent::NotificationUnread, to_json(&UnreadData { count }), entry_id)
     }
 }
 

@@ -1,13 +1,13 @@
 //! An order's event becomes entries, a notification, an email and `inbox.appended` events, or nothing, in one transaction.
 
 use contracts::ids::{OrderId, UserId};
-use messaging::mongo::Writing;
-use mongodb::ClientSession;
-use mongodb::bson::{DateTime, Document, doc};
+use futures::TryStreamExt as _;
+use messaging::mongo::{Bulk, Writing, inbox};
+use mongodb::bson::{DateTime, Document, bson, doc};
 use serde::{Deserialize, Serialize};
 
 use super::emails::EmailDocument;
-use super::entries::Appender;
+use super::entries::{Addition, Appender};
 use super::error::{StoreError, date, integer, parsed, unsigned};
 use super::notifications::NotificationDocument;
 use super::{CONSUMER, EMAILS, MUTED, MongoStore, NOTIFICATIONS, ORDER_VERSIONS};
@@ -25,6 +25,9 @@ struct OrderVersion {
     /// Whose order it is; absent in documents of earlier builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
+    /// The kinds of the outcomes that were told, in the inbox or by email alone; absent as above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Vec<String>>,
 }
 
 /// An outcome that is told, but not in the inbox, at the user's wish.
@@ -36,48 +39,138 @@ pub(super) struct MutedOutcome {
     pub(super) created_at: DateTime,
 }
 
+/// What was known of the order before its event.
+#[derive(Default)]
+struct Known {
+    version: Option<u64>,
+    /// The outcomes that its owner was told of.
+    told: Vec<String>,
+    /// The order's document does not tell them yet.
+    told_elsewhere: bool,
+}
+
+/// What an event does.
+struct Effects<'a> {
+    /// The order is shown as it is after it.
+    shown: bool,
+    /// Its outcome, unless that was told before.
+    told: Option<&'a NotificationDraft>,
+    channels: Channels,
+}
+
+impl Effects<'_> {
+    fn addition<'c>(&self, change: &'c OrderChange) -> Addition<'c> {
+        let notified = self.told.is_some() && self.channels.push;
+        Addition {
+            user_id: change.user_id,
+            entries: usize::from(self.shown) + if notified { 2 } else { 0 },
+            unread: i64::from(notified),
+            now: change.now,
+            cause: &change.cause,
+        }
+    }
+}
+
 impl MongoStore {
-    pub(super) async fn write_order_change(
-        &self,
-        writing: &mut Writing<'_>,
-        change: OrderChange,
-        channels: Channels,
-    ) -> Result<Recorded, StoreError> {
-        let session = writing.begin().await?;
-        let newest = self.newest_version(session, change.order_id).await?;
-        let ruling = rule(newest, change.arrival);
-        if ruling == Ruling::Wait {
-            return Ok(Recorded::Waits { missing: newest.unwrap_or(0) + 1 });
-        }
-        let mut appender = self.appender(session, change.user_id, change.now, &change.cause).await?;
-        let event_id = change.event_id;
-        if !messaging::mongo::inbox::record_first_use(&self.database, session, CONSUMER, event_id, change.now).await? {
-            return Ok(Recorded::Duplicate);
-        }
-        if ruling == Ruling::Use {
-            let this = doc! { "_id": change.order_id.to_string() };
-            let user_id = change.user_id.to_string();
-            let newest = doc! { "$set": { "version": integer(change.arrival.version), "user_id": user_id } };
-            let versions = self.collection::<OrderVersion>(ORDER_VERSIONS);
-            versions.update_one(this, newest).upsert(true).session(&mut *session).await?;
-            appender.append(change.entry, change.order_json, format!("{event_id}/{}", change.entry.as_str()))?;
-        }
-        let email_queued = match change.notification {
-            Some(draft) => {
-                let entry_id = format!("{event_id}/notification");
-                self.notify(session, &mut appender, entry_id, change.order_id, draft, channels).await?
+    pub(super) async fn write_order_change(&self, change: &OrderChange) -> Result<Recorded, StoreError> {
+        let _turn = self.turns.of(change.user_id).await;
+        let (mut writing, mut above) = (self.database.write(), 0);
+        loop {
+            let outcome = self.try_order_change(&mut writing, change, &mut above).await;
+            match writing.settle(outcome).await {
+                None => {}
+                Some(Err(StoreError::Taken)) if inbox::was_used(&self.database, CONSUMER, change.event_id).await? => {
+                    return Ok(Recorded::Duplicate);
+                }
+                Some(done) => return done,
             }
-            None => false,
-        };
-        self.write_entries(writing, appender).await?;
-        Ok(if ruling == Ruling::Use { Recorded::Used { email_queued } } else { Recorded::Late { email_queued } })
+        }
     }
 
-    async fn newest_version(&self, session: &mut ClientSession, order_id: OrderId) -> Result<Option<u64>, StoreError> {
+    /// Reads outside of the transaction, which others of this inbox wait for; what was read guards what is written.
+    async fn try_order_change(
+        &self,
+        writing: &mut Writing<'_>,
+        change: &OrderChange,
+        above: &mut i64,
+    ) -> Result<Recorded, StoreError> {
+        let draft = change.notification.as_ref();
+        let (known, channels) = tokio::try_join!(self.known_order(change.order_id), async {
+            match draft {
+                Some(draft) => self.channels_of(change.user_id, draft.kind).await,
+                None => Ok(Channels::default()),
+            }
+        })?;
+        let ruling = rule(known.version, change.arrival);
+        if ruling == Ruling::Wait {
+            return Ok(Recorded::Waits { missing: known.version.unwrap_or(0) + 1 });
+        }
+        let told = draft.filter(|draft| !known.told.iter().any(|kind| kind == draft.kind.as_str()));
+        let effects = Effects { shown: ruling == Ruling::Use, told, channels };
+        let email_queued = told.is_some() && channels.email;
+        if !effects.shown && told.is_none() {
+            let first = inbox::record_use(&self.database, CONSUMER, change.event_id, change.now).await?;
+            return Ok(if first { Recorded::Late { email_queued } } else { Recorded::Duplicate });
+        }
+        let mut appender = self.appender(writing, effects.addition(change), above).await?;
+        let mut bulk = Bulk::new();
+        inbox::record_use_with(&self.database, CONSUMER, change.event_id, change.now, &mut bulk)?;
+        self.keep_order(&mut bulk, change, known, &effects)?;
+        if effects.shown {
+            let entry_id = format!("{}/{}", change.event_id, change.entry.as_str());
+            appender.append(change.entry, change.order_json.clone(), entry_id)?;
+        }
+        if let Some(draft) = told {
+            self.notify(&mut bulk, &mut appender, change, draft, channels)?;
+        }
+        self.write_entries(writing, bulk, appender).await.map_err(StoreError::or_taken)?;
+        Ok(if effects.shown { Recorded::Used { email_queued } } else { Recorded::Late { email_queued } })
+    }
+
+    async fn known_order(&self, order_id: OrderId) -> Result<Known, StoreError> {
         let id = order_id.to_string();
-        let versions = self.collection::<OrderVersion>(ORDER_VERSIONS);
-        let found = versions.find_one(doc! { "_id": &id }).session(session).await?;
-        found.map(|found| unsigned(found.version, ORDER_VERSIONS, &id)).transpose()
+        let found = self.collection::<OrderVersion>(ORDER_VERSIONS).find_one(doc! { "_id": &id }).await?;
+        let Some(found) = found else { return Ok(Known::default()) };
+        let version = Some(unsigned(found.version, ORDER_VERSIONS, &id)?);
+        if let Some(told) = found.told {
+            return Ok(Known { version, told, told_elsewhere: false });
+        }
+        let mut known = Known { version, told: Vec::new(), told_elsewhere: true };
+        for outcomes in [NOTIFICATIONS, MUTED] {
+            let mut told = self.collection::<Document>(outcomes).find(doc! { "order_id": &id }).await?;
+            while let Some(outcome) = told.try_next().await? {
+                let kind = outcome.get_str("kind").map_err(|_| StoreError::corrupt(outcomes, &id))?;
+                known.told.push(kind.to_owned());
+            }
+        }
+        Ok(known)
+    }
+
+    /// Keeps what is known of the order now, if it is known still as it was read.
+    fn keep_order(
+        &self,
+        bulk: &mut Bulk,
+        change: &OrderChange,
+        known: Known,
+        effects: &Effects<'_>,
+    ) -> Result<(), StoreError> {
+        let orders = self.collection::<OrderVersion>(ORDER_VERSIONS);
+        let id = change.order_id.to_string();
+        let version = if effects.shown { Some(change.arrival.version) } else { known.version };
+        let document = OrderVersion {
+            order_id: id.clone(),
+            version: integer(version.unwrap_or(0)),
+            user_id: Some(change.user_id.to_string()),
+            told: Some(
+                known.told.iter().cloned().chain(effects.told.map(|told| told.kind.as_str().to_owned())).collect(),
+            ),
+        };
+        let Some(before) = known.version else { return Ok(bulk.insert(&orders, &document)?) };
+        let mut as_read = doc! { "_id": id, "version": integer(before) };
+        as_read.insert("told", if known.told_elsewhere { bson!({ "$exists": false }) } else { bson!(known.told) });
+        let newest = doc! { "version": document.version, "user_id": document.user_id, "told": document.told };
+        bulk.update(&orders, as_read, doc! { "$set": newest });
+        Ok(())
     }
 
     /// Whose order it is: as its newest event told; of one that earlier builds used, as its notifications tell.
@@ -96,51 +189,44 @@ impl MongoStore {
         owner.map(|owner| parsed(&owner, ORDER_VERSIONS, &id)).transpose()
     }
 
-    /// Tells the user of the outcome, unless that was done, and says whether an email was queued.
-    async fn notify(
+    /// Tells the user of the outcome.
+    fn notify(
         &self,
-        session: &mut ClientSession,
+        bulk: &mut Bulk,
         appender: &mut Appender<'_>,
-        entry_id: String,
-        order_id: OrderId,
-        draft: NotificationDraft,
+        change: &OrderChange,
+        draft: &NotificationDraft,
         channels: Channels,
-    ) -> Result<bool, StoreError> {
-        let outcome = doc! { "order_id": order_id.to_string(), "kind": draft.kind.as_str() };
-        for told in [NOTIFICATIONS, MUTED] {
-            let told = self.collection::<Document>(told).find_one(outcome.clone()).session(&mut *session).await?;
-            if told.is_some() {
-                return Ok(false);
-            }
-        }
+    ) -> Result<(), StoreError> {
         let notification = Notification {
             id: draft.id,
             seq: appender.next_seq(),
             kind: draft.kind,
-            title: draft.message.title,
-            body: draft.message.body,
-            order_id,
+            title: draft.message.title.clone(),
+            body: draft.message.body.clone(),
+            order_id: change.order_id,
             read_at: None,
             created_at: appender.now,
         };
         if channels.push {
             let document = NotificationDocument::of(&notification, appender.user_id);
-            self.collection(NOTIFICATIONS).insert_one(document).session(&mut *session).await?;
+            bulk.insert(&self.collection(NOTIFICATIONS), &document)?;
+            let entry_id = format!("{}/notification", change.event_id);
             appender.append(InboxEvent::Notification, notification.to_json(), entry_id)?;
-            self.append_unread(session, appender).await?;
+            appender.append_unread()?;
         } else {
             let muted = MutedOutcome {
-                order_id: order_id.to_string(),
+                order_id: change.order_id.to_string(),
                 kind: draft.kind.as_str().to_owned(),
                 user_id: appender.user_id.to_string(),
                 created_at: date(appender.now),
             };
-            self.collection(MUTED).insert_one(muted).session(&mut *session).await?;
+            bulk.insert(&self.collection(MUTED), &muted)?;
         }
         if channels.email {
-            let email = EmailDocument::queued(&notification, appender, draft.email);
-            self.collection(EMAILS).insert_one(email).session(session).await?;
+            let email = EmailDocument::queued(&notification, appender, draft.email.clone());
+            bulk.insert(&self.collection(EMAILS), &email)?;
         }
-        Ok(channels.email)
+        Ok(())
     }
 }

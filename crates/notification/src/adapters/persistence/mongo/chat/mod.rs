@@ -20,10 +20,11 @@ use crate::domain::chat::member::Member;
 use crate::domain::chat::message::HistoryRange;
 use crate::domain::chat::room::Room;
 
-/// Runs a transaction until it is not in another one's way.
+/// Runs a transaction on a room, in its turn, until it is not in another process's way.
 macro_rules! in_transaction {
-    ($store:ident, $operation:literal, |$writing:ident| $try:expr) => {{
+    ($store:ident, $operation:literal, $room:expr, |$writing:ident| $try:expr) => {{
         let run = async {
+            let _turn = $store.turns.of($room).await;
             let mut $writing = $store.database.write();
             loop {
                 let outcome: Result<_, StoreError> = $try.await;
@@ -39,11 +40,16 @@ macro_rules! in_transaction {
 #[async_trait]
 impl ChatRepository for MongoStore {
     async fn create_room(&self, room: Room, on: Occasion) -> Result<(), RepositoryError> {
-        in_transaction!(self, "create chat room", |writing| self.try_create(&mut writing, &room, &on))
+        in_transaction!(self, "create chat room", room.id, |writing| self.try_create(&mut writing, &room, &on))
     }
 
     async fn open_support_room(&self, room: Room, visitor: UserId, on: Occasion) -> Result<Room, RepositoryError> {
-        in_transaction!(self, "open support room", |writing| self.try_open_support(&mut writing, &room, visitor, &on))
+        in_transaction!(self, "open support room", room.id, |writing| self.try_open_support(
+            &mut writing,
+            &room,
+            visitor,
+            &on
+        ))
     }
 
     async fn find_order_owner(&self, order_id: OrderId) -> Result<Option<UserId>, RepositoryError> {
@@ -77,11 +83,22 @@ impl ChatRepository for MongoStore {
         by: Option<UserId>,
         on: Occasion,
     ) -> Result<Option<Member>, RepositoryError> {
-        in_transaction!(self, "add chat member", |writing| self.try_add(&mut writing, room_id, user_id, by, &on))
+        in_transaction!(self, "add chat member", room_id, |writing| self.try_add(
+            &mut writing,
+            room_id,
+            user_id,
+            by,
+            &on
+        ))
     }
 
     async fn remove_member(&self, room_id: ChatRoomId, user_id: UserId, on: Occasion) -> Result<bool, RepositoryError> {
-        in_transaction!(self, "remove chat member", |writing| self.try_remove(&mut writing, room_id, user_id, &on))
+        in_transaction!(self, "remove chat member", room_id, |writing| self.try_remove(
+            &mut writing,
+            room_id,
+            user_id,
+            &on
+        ))
     }
 
     async fn list_members(
@@ -101,7 +118,7 @@ impl ChatRepository for MongoStore {
     }
 
     async fn post_message(&self, draft: MessageDraft, on: Occasion) -> Result<Posted, RepositoryError> {
-        in_transaction!(self, "post chat message", |writing| self.try_post(&mut writing, &draft, &on))
+        in_transaction!(self, "post chat message", draft.room_id, |writing| self.try_post(&mut writing, &draft, &on))
     }
 
     async fn list_messages(
@@ -126,7 +143,12 @@ impl ChatRepository for MongoStore {
         user_id: UserId,
         up_to: ReadUpTo,
     ) -> Result<Marked, RepositoryError> {
-        in_transaction!(self, "mark chat room read", |writing| self.try_mark(&mut writing, room_id, user_id, up_to))
+        in_transaction!(self, "mark chat room read", room_id, |writing| self.try_mark(
+            &mut writing,
+            room_id,
+            user_id,
+            up_to
+        ))
     }
 
     async fn list_unread(
