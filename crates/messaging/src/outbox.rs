@@ -42,6 +42,13 @@ pub trait OutboxSource: Send + Sync {
     /// Takes published events out of the outbox; the log keeps them. Marking twice is no error.
     async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError>;
 
+    /// Whether nothing is left to look for until [`OutboxSource::appended`], after `pending` was asked for so many and gave so
+    /// many. Where in doubt, the next look tells.
+    fn was_all(&self, asked: usize, given: usize) -> bool {
+        let _ = asked;
+        given == 0
+    }
+
     /// Waits until something may have been appended since the last call.
     async fn appended(&self);
 

@@ -62,15 +62,15 @@ async fn count(outbox: &impl OutboxSource) -> Infallible {
 
 async fn publish_until(stop: &CancellationToken, idle_poll: Duration, outbox: &impl OutboxSource, bus: &dyn EventBus) {
     while !stop.is_cancelled() {
-        let published = match publish_batch(outbox, bus).await {
-            Ok(published) => published,
+        let was_all = match publish_batch(outbox, bus).await {
+            Ok(published) => outbox.was_all(BATCH, published),
             Err(error) => {
                 tracing::warn!(error = %error_chain(error.as_ref()), "outbox could not be published");
                 let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
                 continue;
             }
         };
-        if published == 0 {
+        if was_all {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = outbox.appended() => {}

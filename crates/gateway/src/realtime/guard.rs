@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Desk;
 use super::authenticate::INVALID;
-use super::session::Connected;
+use super::session::{Connected, Session};
 
 /// How often every connection is looked at: a socket outlives its token by this much at most. The looks cost no call.
 pub const RECHECK: Duration = Duration::from_secs(10);
@@ -55,6 +55,10 @@ fn look_at(desk: &Desk, connected: &Connected) {
 
 /// Tells the client why, and disconnects it. It does not come back by itself, and its session is over.
 pub fn end(socket: &Socket) {
+    // Whoever finds out next finds it told.
+    if Session::of(socket).is_some_and(|session| !session.is_first_end()) {
+        return;
+    }
     let _ = socket.emit_local("auth:revoked", &json!({ "message": INVALID }));
     socket.disconnect(false);
 }

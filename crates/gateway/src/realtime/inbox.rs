@@ -140,7 +140,7 @@ fn noted(socket: &Socket) -> Option<u64> {
 
 /// How far the client has what it was sent: a cursor, alone or as `{cursor}`.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a cursor, 0 or more, or {cursor}")]
 pub enum Acknowledged {
     /// Alone.
     Bare(u64),
@@ -165,6 +165,7 @@ async fn keep(asker: Asker, acknowledged: Acknowledged) -> Result<Value, Refusal
 
 /// Which notification was read.
 #[derive(Deserialize)]
+#[serde(expecting = "{id}, of a notification")]
 pub struct Read {
     #[serde(alias = "notificationId", alias = "notification_id")]
     id: String,

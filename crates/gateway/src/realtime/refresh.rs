@@ -9,7 +9,7 @@ use super::call::{Asker, Call};
 
 /// The token, alone or as `{token}`.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a token, or {token}")]
 pub enum NewToken {
     /// Alone.
     Bare(String),

@@ -22,7 +22,12 @@ impl From<&Refusal> for Refused {
 pub fn describe(refusal: &Refusal) -> Value {
     let reason = refusal.reason;
     // What went wrong inside is for the log.
-    let message = if reason.http_status() >= 500 { reason.title() } else { &refusal.detail };
+    let message = match &refusal.fields[..] {
+        _ if reason.http_status() >= 500 => reason.title().to_owned(),
+        // All that most clients show.
+        [first, ..] => format!("{}: {}{}", refusal.detail, at(&first.field), first.message),
+        [] => refusal.detail.clone(),
+    };
     let mut error = json!({ "code": reason.as_str(), "status": reason.http_status(), "message": message });
     if !refusal.fields.is_empty() {
         let fields = refusal.fields.iter().map(|field| json!({ "pointer": field.field, "detail": field.message }));
@@ -34,6 +39,11 @@ pub fn describe(refusal: &Refusal) -> Value {
     error
 }
 
+/// The place of a field in front of what is said of it; none for the argument itself.
+fn at(pointer: &str) -> String {
+    if pointer.is_empty() { String::new() } else { format!("{pointer} ") }
+}
+
 #[cfg(test)]
 mod tests {
     use contracts::Reason;
@@ -42,12 +52,16 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_its_reason_its_fields_and_nothing_from_inside() {
-        let refusal = Refusal::invalid("", "must be 1 to 64 characters");
-        assert_eq!(
-            describe(&refusal),
-            json!({ "code": "INVALID_REQUEST", "status": 400, "message": "The request is not valid",
-                    "errors": [{ "pointer": "", "detail": "must be 1 to 64 characters" }] })
-        );
+        for (pointer, message) in
+            [("", "The request is not valid: must be 1"), ("/2", "The request is not valid: /2 must be 1")]
+        {
+            let refusal = Refusal::invalid(pointer, "must be 1");
+            assert_eq!(
+                describe(&refusal),
+                json!({ "code": "INVALID_REQUEST", "status": 400, "message": message,
+                        "errors": [{ "pointer": pointer, "detail": "must be 1" }] })
+            );
+        }
         let inside = Refusal::new(Reason::Internal, "row 7 of table users is corrupt");
         assert!(!describe(&inside).to_string().contains("row 7"));
     }

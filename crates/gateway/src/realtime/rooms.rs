@@ -48,6 +48,7 @@ impl RoomName {
 
 /// What is said in a room: text, and whatever else the client puts beside it is dropped.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "{room_id, content}")]
 pub struct Said {
     #[serde(alias = "roomId")]
     room_id: RoomName,

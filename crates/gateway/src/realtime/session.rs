@@ -27,6 +27,8 @@ pub struct Session {
     pub saying: tokio::sync::Mutex<()>,
     /// The client was told that its token is about to expire.
     reminded: AtomicBool,
+    /// The client was told that its token no longer counts.
+    ended: AtomicBool,
 }
 
 impl Session {
@@ -38,6 +40,7 @@ impl Session {
             renewed: Notify::new(),
             saying: tokio::sync::Mutex::default(),
             reminded: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -56,6 +59,11 @@ impl Session {
     /// Whether this is the first reminder since the client has shown its token.
     pub fn is_first_reminder(&self) -> bool {
         !self.reminded.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether nobody has told the client yet that its token no longer counts.
+    pub fn is_first_end(&self) -> bool {
+        !self.ended.swap(true, Ordering::Relaxed)
     }
 
     /// The session of a socket that was let in.

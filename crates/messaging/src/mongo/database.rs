@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::bson::doc;
+use mongodb::bson::oid::ObjectId;
 use mongodb::error::Error;
 use mongodb::options::{ClientOptions, ReadConcern, ServerAddress, WriteConcern};
 use mongodb::{Client, Collection, Database};
@@ -46,6 +47,7 @@ pub struct MongoDatabase {
     ready: Arc<OnceCell<()>>,
     appended: Arc<Notify>,
     positions: Arc<Positions>,
+    process: ObjectId,
 }
 
 impl MongoDatabase {
@@ -80,6 +82,7 @@ impl MongoDatabase {
             ready: Arc::default(),
             appended: Arc::default(),
             positions: Arc::default(),
+            process: ObjectId::new(),
         })
     }
 
@@ -161,6 +164,11 @@ impl MongoDatabase {
 
     pub(super) fn appended(&self) -> &Notify {
         &self.appended
+    }
+
+    /// By this processes know what they appended themselves.
+    pub(super) fn process(&self) -> ObjectId {
+        self.process
     }
 
     pub(super) fn client(&self) -> &Client {

@@ -21,7 +21,9 @@ mod outbox;
 mod outbox_status;
 mod pool;
 mod positions;
+mod published;
 mod schema;
+mod watch;
 mod writing;
 
 pub use bulk::Bulk;

@@ -9,18 +9,21 @@ use contracts::audit::Backlog;
 use futures::TryStreamExt as _;
 use mongodb::Collection;
 use mongodb::bson::doc;
+use mongodb::bson::oid::ObjectId;
 use serde::{Deserialize, Serialize};
 
 use super::bulk::Bulk;
 use super::database::MongoDatabase;
 use super::error::MongoError;
 use super::lease::Lease;
+use super::published::Published;
+use super::watch::Watch;
 use super::{CollectionPlan, index, lease, positions, unique_index};
 use crate::outbox::{OutboxError, OutboxSource};
 
 pub(super) const EVENTS: &str = "events";
 pub(super) const OUTBOX: &str = "outbox";
-/// How often the relay that may publish looks for events that other processes appended.
+/// How often the relay that may publish looks by itself for events that other processes appended, should it not hear of them.
 const POLL: Duration = Duration::from_millis(200);
 /// How often the others look whether they may.
 const STANDBY_POLL: Duration = Duration::from_millis(500);
@@ -60,6 +63,9 @@ pub(super) struct Waiting {
     /// The event as it is published, JSON, as in the log: what waits is read at once. Absent in documents of earlier builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<String>,
+    /// Who appended it; absent as above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<ObjectId>,
 }
 
 /// Appends events at these positions to the log and the outbox.
@@ -71,7 +77,7 @@ pub(super) fn append_at(
 ) -> Result<(), MongoError> {
     for (position, event) in (first..).zip(events) {
         let body = serde_json::to_string(event).map_err(|error| MongoError::Document(error.to_string()))?;
-        let waiting = Waiting { position, body: Some(body.clone()) };
+        let waiting = Waiting { position, body: Some(body.clone()), by: Some(database.process()) };
         bulk.insert(&database.collection(OUTBOX), &waiting)?;
         let stored = StoredEvent {
             position,
@@ -95,12 +101,19 @@ pub(super) fn append_at(
 pub struct MongoOutbox {
     database: MongoDatabase,
     lease: Arc<Lease>,
+    watch: Arc<Watch>,
+    published: Arc<Published>,
 }
 
 impl MongoOutbox {
     /// The outbox of a database.
     pub fn new(database: MongoDatabase) -> Self {
-        Self { lease: Arc::new(Lease::new(database.clone())), database }
+        Self {
+            lease: Arc::new(Lease::new(database.clone())),
+            watch: Arc::default(),
+            published: Arc::default(),
+            database,
+        }
     }
 
     fn waiting(&self) -> Collection<Waiting> {
@@ -113,7 +126,7 @@ impl MongoOutbox {
         }
         let waiting = self.waiting_of_one_moment(i64::try_from(limit).unwrap_or(i64::MAX)).await?;
         let mut pending = Vec::with_capacity(waiting.len());
-        for Waiting { position, body } in waiting {
+        for Waiting { position, body, .. } in waiting {
             let body = match body {
                 Some(body) => body,
                 None => self.logged(position).await?,
@@ -145,20 +158,34 @@ fn unavailable(error: MongoError) -> OutboxError {
 #[async_trait]
 impl OutboxSource for MongoOutbox {
     async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, OutboxError> {
-        self.database.within("pending events", self.read_pending(limit)).await.map_err(unavailable)
+        // Known before the outbox is read: what is taken out meanwhile is not new.
+        let published = self.published.still_there();
+        let reading = self.read_pending(limit + published.len());
+        let mut pending = self.database.within("pending events", reading).await.map_err(unavailable)?;
+        pending.retain(|(position, _)| !published.contains(position));
+        pending.truncate(limit);
+        if pending.is_empty() {
+            self.published.settled(&self.database).await;
+        }
+        Ok(pending)
     }
 
     async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError> {
-        let mark = async {
-            self.waiting().delete_many(doc! { "_id": { "$in": positions } }).await?;
-            Ok::<_, MongoError>(())
-        };
-        self.database.within("mark events published", mark).await.map_err(unavailable)
+        self.published.add(positions, &self.database).await;
+        Ok(())
+    }
+
+    fn was_all(&self, asked: usize, given: usize) -> bool {
+        given < asked
     }
 
     async fn appended(&self) {
         if self.lease.is_held() {
-            let _ = tokio::time::timeout(POLL, self.database.appended().notified()).await;
+            tokio::select! {
+                () = self.database.appended().notified() => {}
+                () = self.watch.heard(&self.database) => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
         } else {
             tokio::time::sleep(STANDBY_POLL).await;
         }

@@ -82,7 +82,7 @@ async fn use_event(database: &MongoDatabase, consumer: &str, id: Uuid, now: Time
     let mut writing = database.write();
     loop {
         let outcome = try_use(database, &mut writing, consumer, id, now).await;
-        let outcome = outcome.and_then(|()| if commits { Ok(()) } else { Err(MongoError::TimedOut) });
+        let outcome = outcome.and(if commits { Ok(()) } else { Err(MongoError::TimedOut) });
         match writing.settle(outcome).await {
             None => {}
             Some(Ok(())) => return Some(true),

@@ -352,7 +352,13 @@ mod in_mongo {
             relay::run(MongoOutbox::new(self.database.clone()), bus, stop).await;
         }
         async fn publish(&self, limit: usize) -> Vec<Uuid> {
-            publish_from(&self.outbox, limit).await
+            let before = self.outbox.backlog().await.unwrap().waiting;
+            let published = publish_from(&self.outbox, limit).await;
+            // They are taken out beside the relay's further work.
+            while self.outbox.backlog().await.unwrap().waiting > before - published.len() as u64 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            published
         }
         fn status(&self) -> Arc<dyn OutboxStatusSource> {
             Arc::clone(&self.status) as Arc<dyn OutboxStatusSource>

@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use observability::logs::error_chain;
 use observability::trace::{KeyValue, Span, SpanKind};
 use service_kit::grpc::deadline;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::application::metrics::EMAILS;
@@ -23,6 +24,9 @@ const BATCH: u32 = 16;
 /// How long a claimed email is left to who claimed it. Longer than an attempt takes ([`DIRECTORY_TIMEOUT`], [`SEND_TIMEOUT`]);
 /// what a replica that died had claimed is sent by another one after this time.
 pub const LEASE: Duration = Duration::from_mins(1);
+/// From one look at the queue to the next at the least: what is queued meanwhile is taken together. Emails are not in that hurry, and
+/// pushes, which are, want the same store.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Longest wait for an email to be sent.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for the users service, so that it can't hold up those whose address is known.
@@ -107,8 +111,9 @@ impl DeliverEmails {
     /// Delivers until `stop` is cancelled: at once when an email is queued, and when the next attempt is due.
     pub async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            let begun = Instant::now();
             let wait = match self.deliver_due().await {
-                Ok(0) => self.until_next().await,
+                Ok(tried) if tried < BATCH as usize => self.until_next().await,
                 Ok(_) => continue,
                 Err(error) => {
                     tracing::warn!(error = %error_chain(&error), "the queue of emails failed, trying again");
@@ -121,6 +126,7 @@ impl DeliverEmails {
                 () = self.signal.rung() => {}
                 () = tokio::time::sleep(wait) => {}
             }
+            let _ = tokio::time::timeout_at(begun + PAUSE, stop.cancelled()).await;
         }
     }
 

@@ -17,6 +17,9 @@ use bytestring::ByteString;
 use super::{Handshake, frame};
 use crate::{client::Client, hub::Hub, id::Id, reason::DisconnectReason, sync::Mutex, worker::WorkerIndex};
 
+/// Most packets that one request is answered with, unless a single message has more: python-engineio refuses payloads of more than
+/// 16 (`Payload.max_decode_packets`). What is left is there for the next request, which comes at once.
+const PACKETS_PER_POLL: usize = 16;
 /// An outbound queue that grew beyond this gives its memory back once it is empty.
 const KEPT_QUEUE: usize = 32;
 
@@ -385,8 +388,12 @@ impl Conn {
             // The connection has moved to a WebSocket: a packet that says nothing ends the request.
             return Poll::Ready(Polled::Payload("6".to_owned()));
         }
-        let mut payload = String::new();
-        while let Some(frames) = io.dequeue() {
+        let (mut payload, mut room) = (String::new(), PACKETS_PER_POLL);
+        while let Some(packets) = io.queue.front().map(|frames| frame::packets(frames))
+            && (packets <= room || payload.is_empty())
+            && let Some(frames) = io.dequeue()
+        {
+            room = room.saturating_sub(packets);
             frame::append_payload(&mut payload, &frames);
         }
         if let Some(reason) = io.closed {
@@ -542,6 +549,25 @@ mod tests {
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
         assert_eq!(frames(&conn, &waker), ["a", "b"].map(|text| frame::text(b'4', text)));
         assert_eq!(conn.push_quietly(frame::text(b'4', "c"), false), Pushed::Asleep, "and again");
+    }
+
+    #[test]
+    fn a_poll_brings_what_every_client_takes_and_the_next_one_the_rest() {
+        let hub = Hub::new(Config::default(), Protocol::Bare(Box::new(|_, _| {})));
+        let handshake = Handshake::of(&TestRequest::default().to_http_request(), 0);
+        let conn = Conn::new(hub, Transport::Polling, 0, handshake, None);
+        let poll = || match conn.poll_payload(conn.begin_poll().unwrap(), Waker::noop()) {
+            Poll::Ready(Polled::Payload(payload)) => payload.split(frame::SEPARATOR).count(),
+            _ => 0,
+        };
+        for n in 0..20 {
+            conn.push(frame::text(b'4', &n.to_string()), false);
+        }
+        assert_eq!([poll(), poll()], [16, 4]);
+        let attachments = vec![Bytes::from_static(b"x"); 30];
+        conn.push(frame::text(b'4', "a"), false);
+        conn.push(frame::message("530-[]", &attachments), false);
+        assert_eq!([poll(), poll()], [1, 31], "a message is never cut");
     }
 
     #[test]

@@ -107,6 +107,16 @@ pub(crate) fn append_payload(out: &mut String, mut frames: &[u8]) {
     }
 }
 
+/// How many packets these frames are.
+pub(crate) fn packets(mut frames: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some((_, _, rest)) = split_first(frames) {
+        count += 1;
+        frames = rest;
+    }
+    count
+}
+
 /// Frames made here only: unmasked, whole.
 fn split_first(frames: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&opcode, rest) = frames.split_first()?;
@@ -153,5 +163,6 @@ mod tests {
         append_payload(&mut out, &PING);
         append_payload(&mut out, &text(b'4', "hello"));
         assert_eq!(out, "2\x1e4hello");
+        assert_eq!(packets(&[&PING[..], &text(b'4', "hello"), &message("51-[]", &[Bytes::new()])].concat()), 4);
     }
 }

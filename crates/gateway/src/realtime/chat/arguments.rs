@@ -8,7 +8,7 @@ use crate::shapes::chat::MarkRoomRead;
 
 /// A room: its id alone, or as `{room_id}`.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be the id of a room, or {room_id}")]
 pub enum RoomArgument {
     /// Alone.
     Bare(String),
@@ -33,6 +33,7 @@ impl RoomArgument {
 
 /// Something to say.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "{room_id, content, client_id?}, ids and content texts")]
 pub struct Said {
     #[serde(alias = "roomId")]
     room_id: String,
@@ -55,6 +56,7 @@ impl Said {
 
 /// How far a room was read: up to a message, or up to a position.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "{room_id, message_id} or {room_id, seq}")]
 pub struct Read {
     #[serde(alias = "roomId")]
     room_id: String,

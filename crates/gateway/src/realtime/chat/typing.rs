@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::arguments::RoomArgument;
 use super::{Chat, expect_in, room, tell};
 use crate::realtime::call::Call;
+use crate::realtime::session::room_of;
 
 /// Who does not say so again within this time is typing no more.
 const EXPIRES_AFTER: Duration = Duration::from_secs(6);
@@ -142,5 +143,6 @@ fn end_if(chat: &Chat, key: Key, is_over: impl FnOnce(&Turn) -> bool) {
 
 fn say_so(socket: &Socket, (id, user): Key, is_typing: bool) {
     let update = json!({ "room_id": id, "user_id": user, "is_typing": is_typing });
-    tell(&socket.to(room(id)).volatile(), "typing:update", &update);
+    // Their own other devices need not be told.
+    tell(&socket.to(room(id)).except(room_of(user)).volatile(), "typing:update", &update);
 }

@@ -23,6 +23,7 @@ use super::{Announce, Change, DeviceId, Parting, Presence, Room};
 use crate::clients::call;
 use crate::extract::Caller;
 use crate::realtime::call::{Asker, Call};
+use crate::realtime::session::room_of;
 use crate::realtime::{Desk, Session, rooms};
 
 /// What the rooms of members begin with, before the name of what they are members of.
@@ -53,11 +54,6 @@ struct Here {
     arrived: watch::Sender<bool>,
 }
 
-/// The room of all sockets of a user.
-pub fn user_room(user: UserId) -> String {
-    format!("user:{user}")
-}
-
 /// The room of presence that the members of a chat room share.
 fn chat(id: impl std::fmt::Display) -> Room {
     format!("{CHAT}{id}").into()
@@ -73,7 +69,6 @@ pub async fn connected(desk: &Desk, socket: &Socket, session: &Session) {
     let caller = session.caller();
     let joined = socket.rooms().into_iter().filter(|room| room.starts_with(rooms::PREFIX));
     let mut known: BTreeSet<Room> = joined.collect();
-    socket.join(user_room(caller.id()));
     let device = desk.presence.begin(caller.id());
     socket.insert_extension(Here { device: device.clone(), arrived: watch::Sender::new(false) });
     // Its end may have come before this.
@@ -171,7 +166,7 @@ pub fn membership(io: &SocketIo, presence: &Presence, event: &ChatMemberEvent, i
     // In this order: a socket that is just coming has either heard of it or is in the room already.
     presence.set_membership(event.user_id, &room, is_member);
     let Ok(everyone) = io.of("/") else { return };
-    let sockets = everyone.local().to(user_room(event.user_id));
+    let sockets = everyone.local().to(room_of(event.user_id));
     if is_member {
         sockets.sockets_join(audience(&room));
     } else {
@@ -188,24 +183,21 @@ async fn who_is_online(asker: Asker, asked: Vec<String>) -> Result<BTreeMap<Stri
     if !ASKED.contains(&asked.len()) {
         return Err(Refusal::invalid("", format!("must be {} to {} user ids", ASKED.start(), ASKED.end())));
     }
+    let mut users = BTreeMap::new();
+    for (number, id) in asked.into_iter().enumerate() {
+        let user: UserId =
+            id.parse().map_err(|_| Refusal::invalid(format!("/{number}"), "must be the id of a user, a UUID"))?;
+        users.insert(id, user);
+    }
     let own = asker.caller.id();
     let is_staff = asker.caller.user().is_staff();
     if !is_staff {
         has_arrived(&asker.socket).await?;
     }
-    let mut answer: BTreeMap<String, bool> = asked.into_iter().map(|id| (id, false)).collect();
-    // What is no id is nobody's.
-    let users: Vec<(String, UserId)> = answer.keys().filter_map(|id| Some((id.clone(), id.parse().ok()?))).collect();
-    if !users.is_empty() {
-        let ids = users.iter().map(|(_, user)| *user).collect();
-        let asked = asker.desk.presence.online((!is_staff).then_some(own), ids);
-        let online = tokio::time::timeout(deadline::remaining(), asked).await;
-        let online = online.map_err(|_| unavailable())?.map_err(|_| unavailable())?;
-        for ((id, user), online) in users.into_iter().zip(online) {
-            answer.insert(id, online || user == own);
-        }
-    }
-    Ok(answer)
+    let asked = asker.desk.presence.online((!is_staff).then_some(own), users.values().copied().collect());
+    let online = tokio::time::timeout(deadline::remaining(), asked).await;
+    let online = online.map_err(|_| unavailable())?.map_err(|_| unavailable())?;
+    Ok(users.into_iter().zip(online).map(|((id, user), online)| (id, online || user == own)).collect())
 }
 
 fn unavailable() -> Refusal {
@@ -229,7 +221,7 @@ impl Announce for ToSockets {
         let (false, Ok(everyone)) = (change.rooms.is_empty(), self.0.of("/")) else { return };
         let audience = change.rooms.iter().map(audience).fold(everyone, socketio::Emitter::to);
         let event = if change.is_online { "user:online" } else { "user:offline" };
-        let told = audience.except(user_room(change.user)).volatile().emit(event, &json!({ "user_id": change.user }));
+        let told = audience.except(room_of(change.user)).volatile().emit(event, &json!({ "user_id": change.user }));
         if let Err(error) = told {
             tracing::error!(event, %error, "an event could not be encoded");
         }
