@@ -95,7 +95,13 @@ async fn the_number_of_messages_that_wait_is_bounded_too() {
     }
     let stats = server.until("the volatile left out", |stats| stats.volatile_dropped == MESSAGES as u64).await;
     assert_eq!((stats.slow_consumers, stats.sockets), (0, 1));
-    assert_eq!(away.poll().await.len(), MESSAGES);
+    let mut read = 0;
+    while read < MESSAGES {
+        let some = away.poll().await.len();
+        assert!((1..=16).contains(&some), "{some} at once");
+        read += some;
+    }
+    assert_eq!(read, MESSAGES);
     for n in 0..=MESSAGES {
         everyone.emit("n", &n).unwrap();
     }
