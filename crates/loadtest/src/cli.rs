@@ -132,8 +132,8 @@ pub(crate) struct FanoutOptions {
     /// Clients that send, without --rate
     #[arg(long, default_value = "4", value_name = "N", value_parser = connections, conflicts_with_all = ["rate", "idle"])]
     pub(crate) senders: usize,
-    /// Messages that each of them has on their way
-    #[arg(long, default_value = "1", value_name = "N", value_parser = connections, conflicts_with_all = ["rate", "idle"])]
+    /// Messages that each of them has on their way; with one, the clients are what a fast server waits for
+    #[arg(long, default_value = "4", value_name = "N", value_parser = connections, conflicts_with_all = ["rate", "idle"])]
     pub(crate) in_flight: usize,
     /// Length of a message's content, 16 to 65536
     #[arg(long, default_value = "32", value_name = "BYTES", value_parser = content_bytes)]

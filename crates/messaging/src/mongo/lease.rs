@@ -23,12 +23,22 @@ pub(super) fn plan() -> CollectionPlan {
     CollectionPlan::new(LEASES, [])
 }
 
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Held {
     #[serde(rename = "_id")]
     name: String,
     owner: ObjectId,
     beat: i64,
+    /// Counts the looks of those who stand by.
+    #[serde(default)]
+    looks: i64,
+}
+
+impl Held {
+    /// Whether the holder has not moved since.
+    fn stands_as(&self, before: &Self) -> bool {
+        (self.owner, self.beat) == (before.owner, before.beat)
+    }
 }
 
 enum View {
@@ -44,16 +54,28 @@ pub(super) struct Lease {
     database: Database,
     me: ObjectId,
     view: Mutex<View>,
+    /// How often others had looked, and whether they did since the beat before.
+    looks: Mutex<(i64, bool)>,
 }
 
 impl Lease {
     pub(super) fn new(database: MongoDatabase) -> Self {
-        Self { database, me: ObjectId::new(), view: Mutex::new(View::Unknown) }
+        Self { database, me: ObjectId::new(), view: Mutex::new(View::Unknown), looks: Mutex::default() }
     }
 
     /// Whether it was held when last looked at.
     pub(super) fn is_held(&self) -> bool {
         matches!(*self.view(), View::Mine(_))
+    }
+
+    /// Whether others stand by, who may append events, too.
+    pub(super) fn has_standbys(&self) -> bool {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    fn note_looks(&self, looks: i64) {
+        let mut known = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = (looks, looks != known.0);
     }
 
     /// Whether this process may publish now; takes or renews the lease as need be.
@@ -68,19 +90,21 @@ impl Lease {
         let now = Instant::now();
         if beat_is_due {
             let mine = doc! { "_id": RELAY, "owner": self.me };
-            if leases.update_one(mine, doc! { "$inc": { "beat": 1_i64 } }).await?.matched_count == 1 {
+            if let Some(held) = leases.find_one_and_update(mine, doc! { "$inc": { "beat": 1_i64 } }).await? {
+                self.note_looks(held.looks);
                 return Ok(self.see(View::Mine(now)));
             }
         }
-        let Some(held) = leases.find_one(doc! { "_id": RELAY }).await? else {
-            let new = Held { name: RELAY.to_owned(), owner: self.me, beat: 0 };
+        let looked = doc! { "$inc": { "looks": 1_i64 } };
+        let Some(held) = leases.find_one_and_update(doc! { "_id": RELAY }, looked).await? else {
+            let new = Held { name: RELAY.to_owned(), owner: self.me, beat: 0, looks: 0 };
             return match leases.insert_one(new).await.map_err(MongoError::from) {
                 Ok(_) => Ok(self.see(View::Mine(now))),
                 Err(MongoError::Duplicate) => Ok(self.see(View::Unknown)),
                 Err(error) => Err(error),
             };
         };
-        let since = seen.filter(|(before, _)| *before == held).map_or(now, |(_, since)| since);
+        let since = seen.filter(|(before, _)| held.stands_as(before)).map_or(now, |(_, since)| since);
         if held.owner != self.me && since.elapsed() < DEAD_AFTER {
             return Ok(self.see(View::Theirs(held, since)));
         }

@@ -181,9 +181,17 @@ impl OutboxSource for MongoOutbox {
 
     async fn appended(&self) {
         if self.lease.is_held() {
+            let others = async {
+                if self.lease.has_standbys() {
+                    self.watch.heard(&self.database).await;
+                } else {
+                    self.watch.close().await;
+                    std::future::pending().await
+                }
+            };
             tokio::select! {
                 () = self.database.appended().notified() => {}
-                () = self.watch.heard(&self.database) => {}
+                () = others => {}
                 () = tokio::time::sleep(POLL) => {}
             }
         } else {

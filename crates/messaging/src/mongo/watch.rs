@@ -21,7 +21,8 @@ const AWAIT: Duration = Duration::from_secs(1);
 
 type Changes = ChangeStream<ChangeStreamEvent<Document>>;
 
-/// A change stream on the outbox. Only whoever publishes opens it; without one it has to look by itself.
+/// A change stream on the outbox, opened by whoever publishes while others stand by: a server may wake it for every write to
+/// any collection. Without one the relay has to look by itself.
 #[derive(Default)]
 pub(super) struct Watch {
     state: Mutex<State>,
@@ -34,6 +35,11 @@ struct State {
 }
 
 impl Watch {
+    /// There is nobody to be heard.
+    pub(super) async fn close(&self) {
+        self.state.lock().await.changes = None;
+    }
+
     /// Waits until another process may have appended something since the last call. For ever where that can't be heard.
     ///
     /// Dropped before it is done, it misses nothing: the stream goes on where it was.
