@@ -186,7 +186,7 @@ impl OutboxSource for MongoOutbox {
                     self.watch.heard(&self.database).await;
                 } else {
                     self.watch.close().await;
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
