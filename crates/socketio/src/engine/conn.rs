@@ -371,15 +371,19 @@ impl Conn {
 
     // --- polling -----------------------------------------------------------------------------------
 
-    /// A request begins to wait for packets; none if another waits already.
-    pub(crate) fn begin_poll(&self) -> Option<u32> {
+    /// A request begins to wait for packets.
+    pub(crate) fn begin_poll(&self) -> Result<u32, NoPoll> {
         let mut io = self.io.lock();
+        // Looked at here, not before: it would wait for ever, and for what the WebSocket is to be woken for.
+        if io.transport != Transport::Polling {
+            return Err(NoPoll::Moved);
+        }
         if io.poll.is_some() {
-            return None;
+            return Err(NoPoll::Twice);
         }
         io.polls = io.polls.wrapping_add(1);
         io.poll = Some(io.polls);
-        io.poll
+        Ok(io.polls)
     }
 
     pub(crate) fn poll_payload(&self, poll: u32, waker: &Waker) -> Poll<Polled> {
@@ -453,6 +457,15 @@ impl Conn {
         self.hub.stats.messages_received.one();
         Client::on_binary(self, data);
     }
+}
+
+/// Why a request may not wait for packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPoll {
+    /// Another one waits already.
+    Twice,
+    /// A WebSocket carries the connection.
+    Moved,
 }
 
 impl Io {
@@ -568,6 +581,20 @@ mod tests {
         conn.push(frame::text(b'4', "a"), false);
         conn.push(frame::message("530-[]", &attachments), false);
         assert_eq!([poll(), poll()], [1, 31], "a message is never cut");
+    }
+
+    #[test]
+    fn a_request_that_comes_as_the_connection_moves_does_not_wait_beside_the_web_socket() {
+        let hub = Hub::new(Config::default(), Protocol::Bare(Box::new(|_, _| {})));
+        let handshake = Handshake::of(&TestRequest::default().to_http_request(), 0);
+        let conn = Conn::new(hub, Transport::Polling, 0, handshake, None);
+        assert!(conn.begin_upgrade() && conn.finish_upgrade());
+        assert_eq!(conn.begin_poll(), Err(NoPoll::Moved));
+        let (woken, waker) = (Arc::<Woken>::default(), Waker::noop());
+        assert!(frames(&conn, &Waker::from(woken.clone())).is_empty());
+        assert!(matches!(conn.poll_payload(1, waker), Poll::Ready(_)), "and takes no wake-up from it");
+        conn.push(frame::text(b'4', "a"), false);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     }
 
     #[test]

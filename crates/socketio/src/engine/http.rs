@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::{
     Handshake, Transport,
-    conn::{Conn, Heartbeat, Polled},
+    conn::{Conn, Heartbeat, NoPoll, Polled},
     frame,
     polling::{Poller, Poster},
     query,
@@ -287,10 +287,13 @@ async fn poll(conn: &Arc<Conn>) -> Result<HttpResponse, Refused> {
             return Err(Refused::bad_request());
         }
     }
-    let Some(poller) = Poller::begin(conn) else {
-        conn.close(DisconnectReason::TransportError);
-        return Err(Refused::bad_request());
-    };
+    let poller = Poller::begin(conn).map_err(|why| {
+        // A client that polls twice at once has lost count.
+        if why == NoPoll::Twice {
+            conn.close(DisconnectReason::TransportError);
+        }
+        Refused::bad_request()
+    })?;
     Ok(match poller.await {
         Polled::Payload(payload) => text(payload),
         Polled::Closed => {

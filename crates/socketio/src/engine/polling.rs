@@ -13,7 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytestring::ByteString;
 
 use super::{
-    conn::{Conn, Polled},
+    conn::{Conn, NoPoll, Polled},
     frame,
 };
 use crate::reason::DisconnectReason;
@@ -26,10 +26,10 @@ pub(crate) struct Poller {
 }
 
 impl Poller {
-    /// None if another request waits already: a client that polls twice at once has lost count.
-    pub(crate) fn begin(conn: &Arc<Conn>) -> Option<Self> {
+    /// Begins to wait, if no other request does and the connection has not moved.
+    pub(crate) fn begin(conn: &Arc<Conn>) -> Result<Self, NoPoll> {
         let poll = conn.begin_poll()?;
-        Some(Self { conn: conn.clone(), poll, done: false })
+        Ok(Self { conn: conn.clone(), poll, done: false })
     }
 }
 
