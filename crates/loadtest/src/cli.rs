@@ -132,7 +132,7 @@ pub(crate) struct FanoutOptions {
     /// Clients that send, without --rate
     #[arg(long, default_value = "4", value_name = "N", value_parser = connections, conflicts_with_all = ["rate", "idle"])]
     pub(crate) senders: usize,
-    /// Messages that each of them has on their way; with one, the clients are what a fast server waits for
+    /// Messages that each of them has on their way; the fewer, the fewer share a write, and the server waits for its clients
     #[arg(long, default_value = "4", value_name = "N", value_parser = connections, conflicts_with_all = ["rate", "idle"])]
     pub(crate) in_flight: usize,
     /// Length of a message's content, 16 to 65536

@@ -44,8 +44,7 @@ pub trait OutboxSource: Send + Sync {
 
     /// Whether nothing is left to look for until [`OutboxSource::appended`], after `pending` was asked for so many and gave so
     /// many. Where in doubt, the next look tells.
-    fn was_all(&self, asked: usize, given: usize) -> bool {
-        let _ = asked;
+    fn was_all(&self, _asked: usize, given: usize) -> bool {
         given == 0
     }
 

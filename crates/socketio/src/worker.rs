@@ -3,10 +3,13 @@
 //! Everything here belongs to one thread and needs no lock. A broadcast is one [`Op`] in the mailbox of each worker,
 //! which walks the room and hands the same bytes to each socket.
 
+mod delivery;
+mod table;
+
 use std::{
     cell::{Cell, RefCell},
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::BinaryHeap,
     future::Future as _,
     pin::pin,
     rc::{Rc, Weak as RcWeak},
@@ -18,75 +21,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ahash::RandomState;
 use bytes::Bytes;
-use indexmap::IndexSet;
-use slab::Slab;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Offset, Room,
-    adapter::{AckEvent, SocketInfo, Target},
+    adapter::{SocketInfo, Target},
     engine::conn::{Conn, Heartbeat, Pushed},
     events,
     hub::Hub,
     id::Id,
     reason::DisconnectReason,
     socket::{Acker, Connect, Inner, Phase, Released},
-    sync::Mutex,
+};
+
+use self::table::Table;
+pub(crate) use self::{
+    delivery::{AckRequest, Delivery, Tally},
+    table::Resident,
 };
 
 /// Which of the process's workers.
 pub(crate) type WorkerIndex = u32;
-
-/// A message for sockets of one namespace, encoded.
-pub(crate) struct Delivery {
-    pub(crate) namespace: Option<usize>,
-    pub(crate) frames: Bytes,
-    pub(crate) target: Target,
-    pub(crate) volatile: bool,
-    pub(crate) offset: Option<Offset>,
-    /// For a socket that recovers: it is no news once what it missed has been sent up to here. One that is not stored has
-    /// none, or one right after the stored event that went before it.
-    pub(crate) stands_at: Option<Offset>,
-    pub(crate) acks: Option<AckRequest>,
-}
-
-/// A broadcast that asks for acknowledgements.
-pub(crate) struct AckRequest {
-    pub(crate) id: u64,
-    pub(crate) expires: Instant,
-    pub(crate) to: mpsc::UnboundedSender<AckEvent>,
-    pub(crate) found: Arc<Tally>,
-}
-
-/// Adds up over the workers.
-#[derive(Default)]
-pub(crate) struct Tally(Mutex<Counts>);
-
-#[derive(Default)]
-struct Counts {
-    sockets: usize,
-    /// Below zero while workers are done that have not been counted in yet.
-    workers_to_come: isize,
-}
-
-impl Tally {
-    /// As many workers will look.
-    pub(crate) fn expect(&self, workers: usize, to: &mpsc::UnboundedSender<AckEvent>) {
-        self.change(workers as isize, 0, to);
-    }
-
-    fn change(&self, workers: isize, sockets: usize, to: &mpsc::UnboundedSender<AckEvent>) {
-        let mut counts = self.0.lock();
-        counts.workers_to_come += workers;
-        counts.sockets += sockets;
-        if counts.workers_to_come == 0 {
-            // Who asked may have stopped waiting.
-            let _ = to.send(AckEvent::Clients(counts.sockets));
-        }
-    }
-}
 
 /// Batches of operations done in one go before other tasks get their turn.
 const BATCHES_PER_TURN: usize = 8;
@@ -163,176 +119,6 @@ pub(crate) enum Op {
         residents: Vec<Resident>,
     },
     Run(Box<dyn FnOnce() + Send>),
-}
-
-/// The sockets of one namespace that this worker holds, and their rooms.
-struct Table {
-    sockets: Slab<Resident>,
-    /// Slots by the socket's address: while a session changes connections, two sockets have one id.
-    slots: HashMap<usize, u32, RandomState>,
-    by_id: HashMap<Id, u32, RandomState>,
-    by_pid: HashMap<Id, u32, RandomState>,
-    rooms: HashMap<Room, IndexSet<u32, RandomState>, RandomState>,
-    /// For each slot, the number of the last selection that has met it.
-    met: Vec<u32>,
-    selection: u32,
-    /// The sockets of this table have been served up to here.
-    position: Offset,
-}
-
-/// A socket and the rooms a table has it in, which may be a step behind what the socket itself knows.
-pub(crate) struct Resident {
-    socket: Arc<Inner>,
-    rooms: Vec<Room>,
-}
-
-fn address(socket: &Arc<Inner>) -> usize {
-    Arc::as_ptr(socket).addr()
-}
-
-impl Table {
-    fn new() -> Self {
-        Self {
-            sockets: Slab::new(),
-            slots: HashMap::default(),
-            by_id: HashMap::default(),
-            by_pid: HashMap::default(),
-            rooms: HashMap::default(),
-            met: Vec::new(),
-            selection: 0,
-            position: Offset::ZERO,
-        }
-    }
-
-    /// Puts the socket in, with these rooms.
-    fn insert(&mut self, socket: &Arc<Inner>, rooms: &[Room]) {
-        let slot = self.sockets.insert(Resident { socket: socket.clone(), rooms: Vec::new() }) as u32;
-        self.slots.insert(address(socket), slot);
-        self.by_id.insert(socket.id, slot);
-        if let Some(pid) = socket.pid {
-            self.by_pid.insert(pid, slot);
-        }
-        if self.met.len() <= slot as usize {
-            self.met.resize(slot as usize + 1, 0);
-        }
-        self.join(socket, rooms);
-    }
-
-    /// Takes the socket out; none if it is not in.
-    fn remove(&mut self, socket: &Arc<Inner>) -> Option<Resident> {
-        let slot = self.slots.remove(&address(socket))?;
-        if self.by_id.get(&socket.id) == Some(&slot) {
-            self.by_id.remove(&socket.id);
-        }
-        if let Some(pid) = socket.pid
-            && self.by_pid.get(&pid) == Some(&slot)
-        {
-            self.by_pid.remove(&pid);
-        }
-        let resident = self.sockets.remove(slot as usize);
-        for room in &resident.rooms {
-            self.remove_member(slot, room);
-        }
-        Some(resident)
-    }
-
-    fn join(&mut self, socket: &Arc<Inner>, rooms: &[Room]) {
-        // One that is not in the table yet, or any more, takes its rooms along.
-        let Some(&slot) = self.slots.get(&address(socket)) else { return };
-        for room in rooms {
-            let added = if let Some(members) = self.rooms.get_mut(room) {
-                members.insert(slot)
-            } else {
-                let mut members = IndexSet::with_hasher(self.rooms.hasher().clone());
-                members.insert(slot);
-                self.rooms.insert(room.clone(), members);
-                true
-            };
-            if added {
-                self.sockets[slot as usize].rooms.push(room.clone());
-            }
-        }
-    }
-
-    fn leave(&mut self, socket: &Arc<Inner>, rooms: &[Room]) {
-        let Some(&slot) = self.slots.get(&address(socket)) else { return };
-        for room in rooms {
-            let known = &mut self.sockets[slot as usize].rooms;
-            if let Some(at) = known.iter().position(|known| known == room) {
-                known.swap_remove(at);
-                self.remove_member(slot, room);
-            }
-        }
-    }
-
-    fn remove_member(&mut self, slot: u32, room: &Room) {
-        if let Some(members) = self.rooms.get_mut(room) {
-            members.swap_remove(&slot);
-            if members.is_empty() {
-                self.rooms.remove(room);
-            }
-        }
-    }
-
-    /// The slot of the socket whose own room this is.
-    fn own_room(&self, room: &str) -> Option<u32> {
-        self.by_id.get(&room.parse::<Id>().ok()?).copied()
-    }
-
-    /// Calls `each` once for every socket that is meant.
-    fn select(&mut self, target: &Target, mut each: impl FnMut(&Arc<Inner>)) {
-        if target.except.is_empty() {
-            match &target.rooms[..] {
-                [] => {
-                    self.sockets.iter().for_each(|(_, entry)| each(&entry.socket));
-                    return;
-                }
-                [room] => {
-                    let members = self.rooms.get(room);
-                    let own = self.own_room(room).filter(|slot| members.is_none_or(|members| !members.contains(slot)));
-                    for &slot in members.into_iter().flatten().chain(&own) {
-                        each(&self.sockets[slot as usize].socket);
-                    }
-                    return;
-                }
-                _ => {}
-            }
-        }
-        self.selection = self.selection.wrapping_add(1);
-        if self.selection == 0 {
-            self.met.fill(0);
-            self.selection = 1;
-        }
-        let selection = self.selection;
-        for room in &target.except {
-            let own = self.own_room(room);
-            for &slot in self.rooms.get(room).into_iter().flatten().chain(&own) {
-                self.met[slot as usize] = selection;
-            }
-        }
-        if target.rooms.is_empty() {
-            for (slot, entry) in &self.sockets {
-                if self.met[slot] != selection {
-                    each(&entry.socket);
-                }
-            }
-            return;
-        }
-        for room in &target.rooms {
-            let own = self.own_room(room);
-            for &slot in self.rooms.get(room).into_iter().flatten().chain(&own) {
-                if std::mem::replace(&mut self.met[slot as usize], selection) != selection {
-                    each(&self.sockets[slot as usize].socket);
-                }
-            }
-        }
-    }
-
-    fn selected(&mut self, target: &Target) -> Vec<Arc<Inner>> {
-        let mut found = Vec::new();
-        self.select(target, |socket| found.push(socket.clone()));
-        found
-    }
 }
 
 /// `quietly`: the caller has it sent, see [`Conn::push_quietly`].

@@ -24,11 +24,10 @@ const SELECTION_TIMEOUT: Duration = Duration::from_millis(1500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one operation of a port may take with all its tries. A caller's own deadline may be shorter.
 const OPERATION_DEADLINE: Duration = Duration::from_secs(10);
-
-/// MongoDB 8.0's, <https://github.com/mongodb/specifications/blob/master/source/wireversion-featurelist/wireversion-featurelist.md>.
-const WIRE_VERSION: i32 = 25;
 /// The same of one that only looks: nobody waits at the other end of a request.
 const LOOK_DEADLINE: Duration = Duration::from_secs(30);
+/// MongoDB 8.0's, <https://github.com/mongodb/specifications/blob/master/source/wireversion-featurelist/wireversion-featurelist.md>.
+const WIRE_VERSION: i32 = 25;
 
 /// The address is none that this build can use. Its text is not repeated: it may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -143,16 +142,6 @@ impl MongoDatabase {
         Writing::new(&self.client, self)
     }
 
-    /// Takes positions in the event log for [`Writing::append_at`], and tells the first. Positions of an aggregate must grow in
-    /// the order of its transactions. So its document keeps the last one that it used: who finds it there to be no less than
-    /// its own undoes the transaction and takes others, `after` it.
-    ///
-    /// # Errors
-    /// What MongoDB said.
-    pub async fn take_positions(&self, count: usize, after: i64) -> Result<i64, MongoError> {
-        self.positions.take(self, i64::try_from(count).unwrap_or(i64::MAX), after).await
-    }
-
     /// Answers when the primary is there and has transactions.
     ///
     /// # Errors
@@ -160,6 +149,10 @@ impl MongoDatabase {
     pub async fn ping(&self) -> Result<(), MongoError> {
         self.make_ready().await?;
         self.check_server().await
+    }
+
+    pub(super) fn positions(&self) -> &Positions {
+        &self.positions
     }
 
     pub(super) fn appended(&self) -> &Notify {

@@ -44,11 +44,22 @@ pub struct Writing<'a> {
     appended: bool,
     /// A transaction was begun and not ended.
     open: bool,
+    /// Positions of events have to be above it.
+    above: i64,
 }
 
 impl<'a> Writing<'a> {
     pub(super) fn new(client: &'a Client, database: &'a MongoDatabase) -> Self {
-        Self { client, database, session: None, began: Instant::now(), conflicts: 0, appended: false, open: false }
+        Self {
+            client,
+            database,
+            session: None,
+            began: Instant::now(),
+            conflicts: 0,
+            appended: false,
+            open: false,
+            above: 0,
+        }
     }
 
     /// Begins a try: a new transaction, to be named in every operation of it.
@@ -93,7 +104,23 @@ impl<'a> Writing<'a> {
         self.bulk(bulk).await
     }
 
-    /// The same at positions that are known already; see [`MongoDatabase::take_positions`].
+    /// Takes positions in the event log for [`Writing::append_at`], before the transaction, and tells the first. Positions of an
+    /// aggregate must grow in the order of its transactions. So its document keeps the last one that it used: who finds it
+    /// there to be no less than its own ends the try as [`Writing::overtaken`].
+    ///
+    /// # Errors
+    /// What MongoDB said.
+    pub async fn take_positions(&self, count: usize) -> Result<i64, MongoError> {
+        self.database.positions().take(self.database, i64::try_from(count).unwrap_or(i64::MAX), self.above).await
+    }
+
+    /// The aggregate has used this position: the next try takes others, above it. Hand the error to [`Writing::settle`].
+    pub fn overtaken(&mut self, position: i64) -> MongoError {
+        self.above = position;
+        MongoError::Stale
+    }
+
+    /// Appends events at positions that were taken for them; see [`Writing::take_positions`].
     ///
     /// # Errors
     /// [`MongoError::Document`] when an event can't be written down.

@@ -5,7 +5,7 @@ use contracts::event_data::{InboxAppended, event_type};
 use contracts::ids::UserId;
 use contracts::{Event, IdGenerator, Timestamp};
 use futures::TryStreamExt as _;
-use messaging::mongo::{Bulk, MongoError, Writing};
+use messaging::mongo::{Bulk, Writing};
 use mongodb::ClientSession;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -119,17 +119,15 @@ impl Appender<'_> {
 
 impl MongoStore {
     /// Takes the inbox for the transaction, as its first write: nobody else appends to it until the end. Makes room for as many
-    /// entries as are announced. `above` is raised when events of this inbox are in the log above the positions that
-    /// were taken for its own: then the next try takes others.
+    /// entries as are announced.
     pub(super) async fn appender<'a>(
         &'a self,
         writing: &mut Writing<'_>,
         addition: Addition<'a>,
-        above: &mut i64,
     ) -> Result<Appender<'a>, StoreError> {
         let Addition { user_id, entries, unread, now, cause } = addition;
         let id = user_id.to_string();
-        let first_position = if entries == 0 { 0 } else { self.database.take_positions(entries, *above).await? };
+        let first_position = if entries == 0 { 0 } else { writing.take_positions(entries).await? };
         let count = i64::try_from(entries).unwrap_or(i64::MAX);
         let seq = doc! { "$ifNull": ["$seq", 0_i64] };
         let nothing_yet = doc! { "$eq": [&seq, 0_i64] };
@@ -144,17 +142,17 @@ impl MongoStore {
         let heads = self.collection::<Head>(HEADS);
         let session = writing.begin().await?;
         let taken = heads.find_one_and_update(doc! { "_id": &id }, vec![doc! { "$set": change }]).upsert(true);
-        let before = taken.return_document(ReturnDocument::Before).session(&mut *session).await?;
+        let before = taken.return_document(ReturnDocument::Before).session(session).await?;
         let before = before.unwrap_or_else(|| Head { unread: Some(0), ..Head::default() });
         if entries > 0 && before.position >= first_position {
-            *above = before.position;
-            return Err(MongoError::Stale.into());
+            return Err(writing.overtaken(before.position).into());
         }
         let unread = match before.unread {
             _ if before.seq == 0 => unread,
             Some(before) => before + unread,
             None => {
                 // The head was written by an earlier build; from now on it knows.
+                let session = writing.session()?;
                 let unread = unread + self.count_unread_in(session, user_id).await?;
                 let known = doc! { "$set": { "unread": unread } };
                 heads.update_one(doc! { "_id": &id }, known).session(session).await?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entries::{Addition, Appender};
 use super::error::{StoreError, date, integer, moment, parsed, unsigned};
+use super::turns::in_transaction;
 use super::{MongoStore, NOTIFICATIONS};
 use crate::application::Cause;
 use crate::application::ports::{InboxRepository, OrderChange, Recorded, RepositoryError};
@@ -121,23 +122,15 @@ impl InboxRepository for MongoStore {
         now: Timestamp,
         cause: Cause,
     ) -> Result<Option<Notification>, RepositoryError> {
-        let mark = async {
-            let _turn = self.turns.of(user_id).await;
-            let (mut writing, mut above) = (self.database.write(), 0);
-            loop {
-                let outcome = self.mark_one(&mut writing, user_id, id, now, &cause, &mut above).await;
-                if let Some(done) = writing.settle(outcome).await {
-                    return done;
-                }
-            }
-        };
-        Ok(self.database.within("mark notification read", mark).await?)
+        in_transaction!(self, "mark notification read", user_id, |writing| {
+            self.mark_one(&mut writing, user_id, id, now, &cause)
+        })
     }
 
     async fn mark_all_read(&self, user_id: UserId, now: Timestamp, cause: Cause) -> Result<u64, RepositoryError> {
         let mut marked = 0;
         loop {
-            let some = self.database.within("mark notifications read", self.mark_some(user_id, now, &cause)).await?;
+            let some = self.mark_some(user_id, now, &cause).await?;
             marked += some;
             if some < MARKED_AT_ONCE as u64 {
                 return Ok(marked);
@@ -154,7 +147,6 @@ impl MongoStore {
         id: NotificationId,
         now: Timestamp,
         cause: &Cause,
-        above: &mut i64,
     ) -> Result<Option<Notification>, StoreError> {
         let mut this = doc! { "_id": id.to_string(), "user_id": user_id.to_string() };
         let notifications = self.collection::<NotificationDocument>(NOTIFICATIONS);
@@ -164,7 +156,7 @@ impl MongoStore {
             return Ok(Some(notification));
         }
         let read = Addition { user_id, entries: 2, unread: -1, now, cause };
-        let mut appender = self.appender(writing, read, above).await?;
+        let mut appender = self.appender(writing, read).await?;
         this.insert("unread", true);
         let mut bulk = Bulk::new();
         bulk.update(&notifications, this, doc! { "$set": { "unread": false, "read_at": date(now) } });
@@ -176,15 +168,10 @@ impl MongoStore {
     }
 
     /// Marks the oldest unread ones, no more than [`MARKED_AT_ONCE`], and says how many.
-    async fn mark_some(&self, user_id: UserId, now: Timestamp, cause: &Cause) -> Result<u64, StoreError> {
-        let _turn = self.turns.of(user_id).await;
-        let (mut writing, mut above) = (self.database.write(), 0);
-        loop {
-            let outcome = self.try_mark_some(&mut writing, user_id, now, cause, &mut above).await;
-            if let Some(done) = writing.settle(outcome).await {
-                return done;
-            }
-        }
+    async fn mark_some(&self, user_id: UserId, now: Timestamp, cause: &Cause) -> Result<u64, RepositoryError> {
+        in_transaction!(self, "mark notifications read", user_id, |writing| {
+            self.try_mark_some(&mut writing, user_id, now, cause)
+        })
     }
 
     async fn try_mark_some(
@@ -193,7 +180,6 @@ impl MongoStore {
         user_id: UserId,
         now: Timestamp,
         cause: &Cause,
-        above: &mut i64,
     ) -> Result<u64, StoreError> {
         let unread = doc! { "user_id": user_id.to_string(), "unread": true };
         let notifications = self.collection::<NotificationDocument>(NOTIFICATIONS);
@@ -204,7 +190,7 @@ impl MongoStore {
         }
         let fewer = -i64::try_from(found.len()).unwrap_or(i64::MAX);
         let read = Addition { user_id, entries: found.len() + 1, unread: fewer, now, cause };
-        let mut appender = self.appender(writing, read, above).await?;
+        let mut appender = self.appender(writing, read).await?;
         let mut bulk = Bulk::new();
         for notification in &found {
             let this = doc! { "_id": &notification.id, "unread": true };

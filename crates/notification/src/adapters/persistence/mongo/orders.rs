@@ -74,9 +74,9 @@ impl Effects<'_> {
 impl MongoStore {
     pub(super) async fn write_order_change(&self, change: &OrderChange) -> Result<Recorded, StoreError> {
         let _turn = self.turns.of(change.user_id).await;
-        let (mut writing, mut above) = (self.database.write(), 0);
+        let mut writing = self.database.write();
         loop {
-            let outcome = self.try_order_change(&mut writing, change, &mut above).await;
+            let outcome = self.try_order_change(&mut writing, change).await;
             match writing.settle(outcome).await {
                 None => {}
                 Some(Err(StoreError::Taken)) if inbox::was_used(&self.database, CONSUMER, change.event_id).await? => {
@@ -88,12 +88,7 @@ impl MongoStore {
     }
 
     /// Reads outside of the transaction, which others of this inbox wait for; what was read guards what is written.
-    async fn try_order_change(
-        &self,
-        writing: &mut Writing<'_>,
-        change: &OrderChange,
-        above: &mut i64,
-    ) -> Result<Recorded, StoreError> {
+    async fn try_order_change(&self, writing: &mut Writing<'_>, change: &OrderChange) -> Result<Recorded, StoreError> {
         let draft = change.notification.as_ref();
         let (known, channels) = tokio::try_join!(self.known_order(change.order_id), async {
             match draft {
@@ -112,7 +107,7 @@ impl MongoStore {
             let first = inbox::record_use(&self.database, CONSUMER, change.event_id, change.now).await?;
             return Ok(if first { Recorded::Late { email_queued } } else { Recorded::Duplicate });
         }
-        let mut appender = self.appender(writing, effects.addition(change), above).await?;
+        let mut appender = self.appender(writing, effects.addition(change)).await?;
         let mut bulk = Bulk::new();
         inbox::record_use_with(&self.database, CONSUMER, change.event_id, change.now, &mut bulk)?;
         self.keep_order(&mut bulk, change, known, &effects)?;

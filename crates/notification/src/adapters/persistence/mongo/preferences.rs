@@ -8,6 +8,7 @@ use mongodb::bson::{Document, doc};
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use super::turns::in_transaction;
 use super::{MongoStore, PREFERENCES};
 use crate::application::ports::{PreferenceRepository, RepositoryError};
 use crate::domain::kind::NotificationKind;
@@ -54,16 +55,7 @@ impl PreferenceRepository for MongoStore {
         user_id: UserId,
         changes: Vec<(NotificationKind, ChannelChange)>,
     ) -> Result<(), RepositoryError> {
-        let save = async {
-            let mut writing = self.database.write();
-            loop {
-                let outcome = self.try_save(&mut writing, user_id, &changes).await;
-                if let Some(done) = writing.settle(outcome).await {
-                    return done;
-                }
-            }
-        };
-        Ok(self.database.within("save preferences", save).await?)
+        in_transaction!(self, "save preferences", user_id, |writing| self.try_save(&mut writing, user_id, &changes))
     }
 }
 

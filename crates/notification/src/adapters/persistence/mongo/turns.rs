@@ -27,3 +27,22 @@ impl Turns {
         self.lines[line].lock().await
     }
 }
+
+/// Runs a transaction on an inbox or a room, in its turn, until it is not in another process's way.
+macro_rules! in_transaction {
+    ($store:ident, $operation:literal, $whose:expr, |$writing:ident| $try:expr) => {{
+        let run = async {
+            let _turn = $store.turns.of($whose).await;
+            let mut $writing = $store.database.write();
+            loop {
+                let outcome: Result<_, $crate::adapters::persistence::mongo::error::StoreError> = $try.await;
+                if let Some(done) = $writing.settle(outcome).await {
+                    return done;
+                }
+            }
+        };
+        Ok($store.database.within($operation, run).await?)
+    }};
+}
+
+pub(super) use in_transaction;

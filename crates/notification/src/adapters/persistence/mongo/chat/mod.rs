@@ -11,6 +11,7 @@ use mongodb::bson::doc;
 
 use self::members::MemberDocument;
 use super::error::StoreError;
+use super::turns::in_transaction;
 use super::{CHAT_MEMBERS, MongoStore};
 use crate::application::chat::ports::{
     ChatRepository, History, Marked, MessageDraft, Occasion, Posted, ReadUpTo, RoomUnread,
@@ -19,23 +20,6 @@ use crate::application::ports::RepositoryError;
 use crate::domain::chat::member::Member;
 use crate::domain::chat::message::HistoryRange;
 use crate::domain::chat::room::Room;
-
-/// Runs a transaction on a room, in its turn, until it is not in another process's way.
-macro_rules! in_transaction {
-    ($store:ident, $operation:literal, $room:expr, |$writing:ident| $try:expr) => {{
-        let run = async {
-            let _turn = $store.turns.of($room).await;
-            let mut $writing = $store.database.write();
-            loop {
-                let outcome: Result<_, StoreError> = $try.await;
-                if let Some(done) = $writing.settle(outcome).await {
-                    return done;
-                }
-            }
-        };
-        Ok($store.database.within($operation, run).await?)
-    }};
-}
 
 #[async_trait]
 impl ChatRepository for MongoStore {
