@@ -108,6 +108,9 @@ pub(crate) struct CheckoutOptions {
     /// Fill the shelves first, as the demo admin
     #[arg(long)]
     pub(crate) restock: bool,
+    /// Have every customer listen over Socket.IO, and tell how long after an order was to be sent its pushes came
+    #[arg(long)]
+    pub(crate) pushes: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -25,11 +25,11 @@ pub trait Work: Send + Sync + 'static {
     /// Writes the request of this number (from 0, each once) into an empty buffer.
     fn request(&self, number: u64, into: &mut Vec<u8>);
 
-    /// Whether an answer is what it should be.
+    /// Whether an answer is what it should be; its latency counts from `from`.
     ///
     /// # Errors
     /// What is wrong with it, told to whoever runs the load.
-    fn check(&self, answer: &Answer) -> Result<(), String>;
+    fn check(&self, answer: &Answer, from: Instant) -> Result<(), String>;
 
     /// Whether [`Work::check`] wants to see the body.
     fn keeps_body(&self) -> bool {
@@ -214,7 +214,7 @@ async fn worker<W: Work>(
             Some(Ok(answer)) => {
                 tally.answer(answer.status, answer.body_bytes, from.elapsed());
                 shared.answered.fetch_add(1, Ordering::Relaxed);
-                if let Err(wrong) = shared.work.check(&answer) {
+                if let Err(wrong) = shared.work.check(&answer, from) {
                     tally.unexpected(|| wrong);
                 }
             }

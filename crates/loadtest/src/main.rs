@@ -91,7 +91,8 @@ async fn run_http(options: HttpOptions, stop: &CancellationToken) -> Result<bool
         pids: options.common.pids,
     };
     let (tally, summary) = same_request::run(&plan, stop).await?;
-    conclude(options.common.json, &tally, &summary)
+    print(options.common.json, &summary)?;
+    Ok(conclude(&tally, &summary))
 }
 
 async fn run_checkout(options: CheckoutOptions, stop: &CancellationToken) -> Result<bool, Error> {
@@ -103,10 +104,12 @@ async fn run_checkout(options: CheckoutOptions, stop: &CancellationToken) -> Res
         timeout: options.common.timeout,
         register: options.register,
         restock: options.restock,
+        pushes: options.pushes,
         pids: options.common.pids,
     };
-    let (tally, summary) = checkout::run(&plan, stop).await?;
-    conclude(options.common.json, &tally, &summary)
+    let (tally, report) = checkout::run(&plan, stop).await?;
+    print(options.common.json, &report)?;
+    Ok(conclude(&tally, &report.orders) && report.pushes.iter().all(|pushed| pushed.missing == 0))
 }
 
 async fn run_fanout(options: FanoutOptions, stop: &CancellationToken) -> Result<bool, Error> {
@@ -133,13 +136,12 @@ async fn run_fanout(options: FanoutOptions, stop: &CancellationToken) -> Result<
     Ok(report.is_clean())
 }
 
-/// Prints; whether every request was sent and answered as expected.
-fn conclude(json: bool, tally: &Tally, summary: &Summary) -> Result<bool, Error> {
-    print(json, summary)?;
+/// Whether every request was sent and answered as expected; tells of one that was not.
+fn conclude(tally: &Tally, summary: &Summary) -> bool {
     if let Some(example) = &tally.example {
         say(&format!("unexpected, for example: {example}"));
     }
-    Ok(tally.failed() == 0 && tally.unexpected == 0 && summary.unsent == 0 && summary.answered > 0)
+    tally.failed() == 0 && tally.unexpected == 0 && summary.unsent == 0 && summary.answered > 0
 }
 
 fn print(json: bool, report: &(impl Serialize + std::fmt::Display)) -> Result<(), Error> {

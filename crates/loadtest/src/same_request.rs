@@ -1,7 +1,7 @@
 //! `loadtest http`: one request, again and again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ impl Work for SameRequest {
         into.extend_from_slice(&self.0);
     }
 
-    fn check(&self, answer: &Answer) -> Result<(), String> {
+    fn check(&self, answer: &Answer, _from: Instant) -> Result<(), String> {
         if (200..400).contains(&answer.status) {
             return Ok(());
         }

@@ -125,7 +125,8 @@ pub enum Verdict {
 /// A consumer's end of a queue.
 #[async_trait]
 pub trait Deliveries: Send {
-    /// Waits until something is there and returns it, oldest first, at most `prefetch` with what is still unsettled.
+    /// Waits until something is there and returns it, oldest first, at most `prefetch` with what is still unsettled. Dropped while
+    /// it waits, it loses nothing: the next call goes on with it.
     ///
     /// What is not settled when the process ends is delivered again.
     async fn next(&mut self) -> Result<Vec<Delivery>, BusError>;
@@ -148,7 +149,7 @@ pub trait Deliveries: Send {
 /// - A message leaves a queue only by [`Deliveries::settle`]. Dead letters sit in `<queue>.dead`
 ///   (see [`crate::dead_letters`]).
 /// - Order per aggregate is not promised: retries reorder, and so do instances of a group that work side by side. Consumers
-///   compare `aggregateversion`. [`Audience::Ordered`] has nothing side by side.
+///   compare `aggregateversion`. [`Audience::Ordered`] has one instance at a time.
 #[async_trait]
 pub trait EventBus: Send + Sync {
     /// Hands events to every queue bound to their type.

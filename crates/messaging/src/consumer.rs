@@ -1,21 +1,23 @@
 //! The loop that every consumer group runs.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Event;
-use futures::future::join_all;
 use observability::logs::error_chain;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Audience, BusError, Deliveries, Delivery, EventBus, Subscription, Verdict};
 use crate::dead_letters;
+use crate::lanes::{Lanes, Worked};
 use crate::telemetry::{self, Outcome};
 
 /// Wait after the broker failed.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
+/// What is done is settled after this time at the latest, or as soon as nothing is in work: together it costs the broker less.
+const SETTLE_WITHIN: Duration = Duration::from_millis(10);
 
 /// How often, and with which growing waits in milliseconds, an event that came too early is tried again before it goes back to the broker:
 /// what it waits for is usually in the hands of another instance at this very moment. Under a second and a half together.
@@ -43,6 +45,11 @@ pub enum ConsumeError {
 pub trait EventHandler: Send + Sync {
     /// Uses the event; `Ok` also when there is nothing to do.
     async fn handle(&self, event: &Event) -> Result<(), ConsumeError>;
+
+    /// Whether events of one aggregate have to be handled one after the other. Those of others never wait for each other.
+    fn in_order(&self) -> bool {
+        true
+    }
 
     /// Events may have been missed ([`Deliveries::has_missed`]): find out elsewhere what they would have told. Returns soon;
     /// what takes long goes on beside the events.
@@ -102,54 +109,53 @@ impl Consumer {
         }
     }
 
-    /// Consumes until `stop` is cancelled; the batch in work is finished first.
+    /// Consumes until `stop` is cancelled; what is in work is finished first.
     ///
     /// Events of one aggregate are handled one after the other, those of different aggregates side by side, begun in the
-    /// order in which they came.
+    /// order in which they came: one that takes long holds up only those of its own aggregate. What is done is settled together
+    /// with what else is done by then.
     async fn consume(&self, mut deliveries: Box<dyn Deliveries>, handler: &dyn EventHandler, stop: &CancellationToken) {
-        loop {
-            let batch = tokio::select! {
-                () = stop.cancelled() => return,
-                batch = deliveries.next() => batch,
-            };
-            let result = match batch {
-                Ok(batch) => {
-                    if deliveries.has_missed() {
-                        handler.catch_up().await;
+        let mut lanes = Lanes::new(|delivery: Delivery| async move {
+            let verdict = self.handle_one(handler, &delivery).await;
+            (delivery, verdict)
+        });
+        // The broker keeps to it as well, but knows nothing of what was delivered before the connection was lost.
+        let most = self.subscription.prefetch.max(1);
+        let mut done: Vec<Worked> = Vec::new();
+        let (mut settle_at, mut ask_at) = (Instant::now(), Instant::now());
+        while !(stop.is_cancelled() && lanes.is_idle() && done.is_empty()) {
+            let result = if !done.is_empty() && (lanes.is_idle() || settle_at <= Instant::now()) {
+                settle(deliveries.as_mut(), &mut lanes, &mut done).await
+            } else {
+                tokio::select! {
+                    Some(worked) = lanes.next() => {
+                        if done.is_empty() {
+                            settle_at = Instant::now() + SETTLE_WITHIN;
+                        }
+                        done.push(worked);
+                        Ok(())
                     }
-                    let verdicts = self.handle_batch(handler, batch).await;
-                    deliveries.settle(verdicts).await
+                    () = tokio::time::sleep_until(settle_at), if !done.is_empty() => Ok(()),
+                    batch = next(deliveries.as_mut(), ask_at), if !stop.is_cancelled() && lanes.in_work() < most => {
+                        if deliveries.has_missed() {
+                            handler.catch_up().await;
+                        }
+                        batch.map(|batch| {
+                            for delivery in batch {
+                                lanes.add(lane_of(handler, &delivery), delivery);
+                            }
+                        })
+                    }
+                    () = stop.cancelled(), if !stop.is_cancelled() => Ok(()),
+                    // It was stopped since the loop began this round.
+                    else => Ok(()),
                 }
-                Err(error) => Err(error),
             };
             if let Err(error) = result {
                 tracing::warn!(error = %error_chain(&error), "event bus failed, trying again");
-                let _ = tokio::time::timeout(RETRY_WAIT, stop.cancelled()).await;
+                ask_at = Instant::now() + RETRY_WAIT;
             }
         }
-    }
-
-    async fn handle_batch(&self, handler: &dyn EventHandler, batch: Vec<Delivery>) -> Vec<(Delivery, Verdict)> {
-        let mut lanes: Vec<Vec<Delivery>> = Vec::new();
-        let mut lane_of: HashMap<String, usize> = HashMap::new();
-        for delivery in batch {
-            let subject = delivery.event.as_ref().map_or_else(|_| String::new(), |event| event.subject.clone());
-            let lane = *lane_of.entry(subject).or_insert(lanes.len());
-            match lanes.get_mut(lane) {
-                Some(lane) => lane.push(delivery),
-                None => lanes.push(vec![delivery]),
-            }
-        }
-        let settled = join_all(lanes.into_iter().map(|lane| async move {
-            let mut verdicts = Vec::with_capacity(lane.len());
-            for delivery in lane {
-                let verdict = self.handle_one(handler, &delivery).await;
-                verdicts.push((delivery, verdict));
-            }
-            verdicts
-        }))
-        .await;
-        settled.into_iter().flatten().collect()
     }
 
     async fn handle_one(&self, handler: &dyn EventHandler, delivery: &Delivery) -> Verdict {
@@ -185,6 +191,33 @@ impl Consumer {
         drop(entered);
         span.end_request();
         (verdict, outcome)
+    }
+}
+
+/// In which lane it goes; all that are no events share one.
+fn lane_of(handler: &dyn EventHandler, delivery: &Delivery) -> Option<String> {
+    let subject = delivery.event.as_ref().map_or("", |event| &event.subject);
+    handler.in_order().then(|| subject.to_owned())
+}
+
+/// Asks for more, from a moment on.
+async fn next(deliveries: &mut dyn Deliveries, from: Instant) -> Result<Vec<Delivery>, BusError> {
+    tokio::time::sleep_until(from).await;
+    deliveries.next().await
+}
+
+/// Settles all that is done, while the work goes on.
+async fn settle(
+    deliveries: &mut dyn Deliveries,
+    lanes: &mut Lanes<'_>,
+    done: &mut Vec<Worked>,
+) -> Result<(), BusError> {
+    let mut settling = deliveries.settle(std::mem::take(done));
+    loop {
+        tokio::select! {
+            settled = &mut settling => return settled,
+            Some(worked) = lanes.next() => done.push(worked),
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub mod connect;
 pub mod consumer;
 pub mod dead_letters;
 pub mod inbox;
+mod lanes;
 mod mailbox;
 pub mod memory;
 #[cfg(feature = "mongodb")]

@@ -36,7 +36,8 @@ pub const SCHEMA: Migration = Migration {
 #[async_trait]
 pub trait OutboxSource: Send + Sync {
     /// The oldest unpublished events, in the order they were appended, with what [`OutboxSource::mark_published`] knows
-    /// them by. Of an aggregate, none before an earlier unpublished one.
+    /// them by; at most `limit`, and those that are kept as one with the last of them. Of an aggregate, none before an earlier
+    /// unpublished one.
     async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, OutboxError>;
 
     /// Takes published events out of the outbox; the log keeps them. Marking twice is no error.
@@ -50,6 +51,9 @@ pub trait OutboxSource: Send + Sync {
 
     /// Waits until something may have been appended since the last call.
     async fn appended(&self);
+
+    /// The relay ends: what is published should be out of the outbox now, or is published once more.
+    async fn close(&self) {}
 
     /// What waits to be published, by whichever relay.
     async fn backlog(&self) -> Result<Backlog, OutboxError>;

@@ -19,7 +19,8 @@ pub struct OutboxStatus {
     pub depth: u64,
     /// The one that waits first.
     pub oldest: Option<Unpublished>,
-    /// Everything up to this position has been published; `None` when nothing has.
+    /// Everything up to this position has been published; `None` when nothing has. Where positions are handed out in blocks
+    /// (MongoDB), it is the end of the last block while nothing waits, and so may go back a little when something does.
     pub published_to: Option<i64>,
 }
 

@@ -43,7 +43,11 @@ pub async fn run_looking_every(
         () = publish_until(&stop, idle_poll, &outbox, bus.as_ref()) => {}
         never = count(&outbox) => match never {},
     }
-    if tokio::time::timeout(FLUSH_TIMEOUT, flush(&outbox, bus.as_ref())).await.is_err() {
+    let ending = async {
+        flush(&outbox, bus.as_ref()).await;
+        outbox.close().await;
+    };
+    if tokio::time::timeout(FLUSH_TIMEOUT, ending).await.is_err() {
         tracing::warn!("the outbox could not be emptied in time; what is left is published after the next start");
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use service_kit::backoff::Backoff;
 use socketio::{Namespace, Socket};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::call::{Asker, Call};
 use super::{Desk, Session, guard};
@@ -91,6 +92,7 @@ fn greet(socket: &Socket, feed: &InboxFeed, failures: u32) {
 /// Sends entries as they come. False when the client is to have no more of them.
 async fn send(socket: &Socket, session: &Session, feed: &mut InboxFeed) -> bool {
     let mut note_at = None;
+    let draining = feed.draining();
     note(socket, feed.position());
     loop {
         let event = tokio::select! {
@@ -99,7 +101,7 @@ async fn send(socket: &Socket, session: &Session, feed: &mut InboxFeed) -> bool 
                 feed.renew(session.caller());
                 continue;
             }
-            () = tokio::time::sleep_until(note_at.unwrap_or_else(Instant::now)), if note_at.is_some() => {
+            () = time_to_note(note_at, &draining), if note_at.is_some() => {
                 note_at = None;
                 note(socket, feed.position());
                 continue;
@@ -120,6 +122,13 @@ async fn send(socket: &Socket, session: &Session, feed: &mut InboxFeed) -> bool 
             }
         }
     }
+}
+
+/// Waits for the moment; no longer than until the gateway is about to stop: another one is to know exactly where the client is.
+async fn time_to_note(moment: Option<Instant>, draining: &CancellationToken) {
+    let moment = moment.unwrap_or_else(Instant::now);
+    // It is the time to note either way.
+    let _ = tokio::time::timeout_at(moment, draining.cancelled()).await;
 }
 
 /// What outlives the connection, in the session.
@@ -185,5 +194,20 @@ async fn read(asker: Asker, read: Read) -> Result<Notification, Refusal> {
 fn emit(socket: &Socket, event: &str, data: &Value) {
     if let Err(error) = socket.emit_local(event, data) {
         tracing::error!(event, %error, "an event could not be encoded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn where_a_client_is_is_noted_each_second_and_at_once_when_the_gateway_is_about_to_stop() {
+        let (draining, begun) = (CancellationToken::new(), Instant::now());
+        time_to_note(Some(begun + NOTE_EVERY), &draining).await;
+        assert_eq!(begun.elapsed(), NOTE_EVERY);
+        draining.cancel();
+        time_to_note(Some(Instant::now() + NOTE_EVERY), &draining).await;
+        assert_eq!(begun.elapsed(), NOTE_EVERY);
     }
 }

@@ -2,11 +2,13 @@
 
 mod api;
 mod customers;
+mod pushes;
 mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +20,8 @@ use crate::server_cpu::ServerCpu;
 use crate::tally::{Summary, Tally};
 use api::Api;
 use customers::Customers;
+pub use pushes::Pushed;
+use pushes::Pushes;
 use work::Orders;
 
 /// Units of each product after restocking: more than a day of checkouts buys.
@@ -40,15 +44,35 @@ pub struct Plan {
     pub register: Option<u32>,
     /// Whether the shelves are filled first, as the demo admin.
     pub restock: bool,
+    /// Whether the customers listen for what comes of their orders.
+    pub pushes: bool,
     /// Processes of the server, whose processor time is told.
     pub pids: Vec<u32>,
+}
+
+/// The report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Of the orders.
+    #[serde(flatten)]
+    pub orders: Summary,
+    /// Of what came of them, if anybody listened.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pushes: Vec<Pushed>,
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.orders)?;
+        self.pushes.iter().try_for_each(|pushed| write!(f, "\n{pushed}"))
+    }
 }
 
 /// Logs customers in, and places orders. The counts, and the report.
 ///
 /// # Errors
 /// When nothing can be bought: nobody can log in, or nothing is in stock.
-pub async fn run(plan: &Plan, stop: &CancellationToken) -> Result<(Tally, Summary), Error> {
+pub async fn run(plan: &Plan, stop: &CancellationToken) -> Result<(Tally, Report), Error> {
     let mut api = Api::new(&plan.url);
     let page = api.call("GET", "/api/products?limit=100", None, None, 200).await?;
     if plan.restock {
@@ -72,7 +96,12 @@ pub async fn run(plan: &Plan, stop: &CancellationToken) -> Result<(Tally, Summar
         customers.count(),
         skus.len()
     ));
-    let work = Arc::new(Orders::new(&plan.url, Arc::clone(&customers), &skus));
+    let pushes = plan.pushes.then(Arc::<Pushes>::default);
+    let listening = match &pushes {
+        Some(pushes) => Some(pushes.listen(&plan.url, &customers).await?),
+        None => None,
+    };
+    let work = Arc::new(Orders::new(&plan.url, Arc::clone(&customers), &skus, pushes.clone()));
     let over = stop.child_token();
     let renewing = tokio::spawn({
         let (customers, over) = (Arc::clone(&customers), over.clone());
@@ -93,8 +122,13 @@ pub async fn run(plan: &Plan, stop: &CancellationToken) -> Result<(Tally, Summar
     // It only panics; then there is nothing of it to use.
     let _ = renewing.await;
     let outcome = outcome?;
-    let summary = outcome.summary(cpu.used());
-    Ok((outcome.tally, summary))
+    let orders = outcome.summary(cpu.used());
+    let pushes = match pushes {
+        Some(pushes) if !stop.is_cancelled() => pushes.all().await,
+        _ => Vec::new(),
+    };
+    drop(listening);
+    Ok((outcome.tally, Report { orders, pushes }))
 }
 
 /// Products that can be bought.

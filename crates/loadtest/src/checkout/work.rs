@@ -1,10 +1,13 @@
 //! One order after the other.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::customers::Customers;
+use super::pushes::Pushes;
 use crate::http::{Answer, Request, Url};
 use crate::load::Work;
 
@@ -14,15 +17,22 @@ pub(super) struct Orders {
     customers: Arc<Customers>,
     /// Bodies, one for each product.
     bodies: Vec<Vec<u8>>,
+    /// Who wants to know of orders.
+    pushes: Option<Arc<Pushes>>,
+}
+
+#[derive(Deserialize)]
+struct Order<'a> {
+    id: &'a str,
 }
 
 impl Orders {
     /// `skus` has one at least.
-    pub(super) fn new(url: &Url, customers: Arc<Customers>, skus: &[String]) -> Self {
+    pub(super) fn new(url: &Url, customers: Arc<Customers>, skus: &[String], pushes: Option<Arc<Pushes>>) -> Self {
         let body = |sku: &String| {
             json!({ "items": [{ "sku": sku, "quantity": 1 }], "payment_method": "card_ok" }).to_string().into_bytes()
         };
-        Self { url: url.at("/api/orders"), customers, bodies: skus.iter().map(body).collect() }
+        Self { url: url.at("/api/orders"), customers, bodies: skus.iter().map(body).collect(), pushes }
     }
 }
 
@@ -43,10 +53,19 @@ impl Work for Orders {
         });
     }
 
-    fn check(&self, answer: &Answer) -> Result<(), String> {
+    fn check(&self, answer: &Answer, from: Instant) -> Result<(), String> {
         match answer.status {
-            // Confirmed; accepted, with a payment whose outcome is not known yet.
-            201 | 202 => Ok(()),
+            // Confirmed.
+            201 => match &self.pushes {
+                Some(pushes) => {
+                    let order: Order<'_> = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+                    pushes.answered(order.id, from);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
+            // Accepted, with a payment whose outcome is not known yet.
+            202 => Ok(()),
             status => Err(format!("{status}: {}", String::from_utf8_lossy(&answer.body))),
         }
     }

@@ -44,11 +44,22 @@ pub struct Client {
     out: Vec<u8>,
 }
 
-/// A message of the room that came.
+/// An event that came; in a fan-out, a message of the room.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a>(&'a [u8]);
 
-impl Delivery<'_> {
+impl<'a> Delivery<'a> {
+    /// What a packet of this content brings.
+    #[cfg(test)]
+    pub(crate) fn of(content: &'a [u8]) -> Self {
+        Self(content)
+    }
+
+    /// The event's name and its arguments, a JSON array.
+    pub fn arguments(self) -> &'a [u8] {
+        self.0.strip_prefix(b"42").unwrap_or_default()
+    }
+
     /// The number with which the content begins; see [`message`].
     pub fn number(self) -> Option<u64> {
         const MARK: &[u8] = b"\"content\":\"";
@@ -75,11 +86,30 @@ impl Client {
     /// # Errors
     /// What the server did instead, in a few words.
     pub async fn connect(url: &Url, depth: Depth) -> Result<Self, String> {
-        let connected = timeout(CONNECT_WITHIN, Self::try_connect(url, depth)).await;
+        let steps: &[(&str, &str)] = match depth {
+            Depth::Bare => &[],
+            Depth::Connected => &[("", "0"), ("40", "40")],
+            Depth::Joined => &[("", "0"), ("40", "40"), (r#"420["join:room","bench"]"#, "430")],
+        };
+        Self::connect_in(url, steps).await
+    }
+
+    /// Connects to the namespace `/` with a token.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_as(url: &Url, token: &str) -> Result<Self, String> {
+        let connect = format!("40{}", serde_json::json!({ "token": token }));
+        Self::connect_in(url, &[("", "0"), (&connect, "40")]).await
+    }
+
+    /// What to send, and what the answer to it begins with.
+    async fn connect_in(url: &Url, steps: &[(&str, &str)]) -> Result<Self, String> {
+        let connected = timeout(CONNECT_WITHIN, Self::try_connect(url, steps)).await;
         connected.map_err(|_| "the handshake takes too long".to_owned())?
     }
 
-    async fn try_connect(url: &Url, depth: Depth) -> Result<Self, String> {
+    async fn try_connect(url: &Url, steps: &[(&str, &str)]) -> Result<Self, String> {
         let broken = |error: io::Error| format!("{}: {error}", url.authority);
         let mut stream = TcpStream::connect(url.address).await.map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
@@ -104,11 +134,6 @@ impl Client {
         }
         let mut client = Self { stream, frames: Frames::default(), out: Vec::new() };
         let mut early = buffer.split_off(head.bytes);
-        let steps: &[(&str, &str)] = match depth {
-            Depth::Bare => &[],
-            Depth::Connected => &[("", "0"), ("40", "40")],
-            Depth::Joined => &[("", "0"), ("40", "40"), (r#"420["join:room","bench"]"#, "430")],
-        };
         for (send, wanted) in steps {
             if !send.is_empty() {
                 client.send_text(send).await.map_err(broken)?;
@@ -169,7 +194,7 @@ impl Client {
         self.stream.write_all(frames).await
     }
 
-    /// Waits for what comes next, answers pings, and calls `each` for messages of the room; what that writes into its
+    /// Waits for what comes next, answers pings, and calls `each` for events; what that writes into its
     /// second argument is sent.
     ///
     /// # Errors

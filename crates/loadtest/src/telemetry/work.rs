@@ -1,5 +1,7 @@
 //! What is asked of both servers.
 
+use std::time::Instant;
+
 use crate::error::Error;
 use crate::http::{Answer, Connection, Request, Url};
 use crate::load::Work;
@@ -42,7 +44,7 @@ impl Work for SameAnswer {
         into.extend_from_slice(&self.request);
     }
 
-    fn check(&self, answer: &Answer) -> Result<(), String> {
+    fn check(&self, answer: &Answer, _from: Instant) -> Result<(), String> {
         if answer.status == 200 && answer.body_bytes == self.body_bytes {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::try_join_all;
+use futures::future::{BoxFuture, try_join_all};
 use futures::{FutureExt, StreamExt};
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
@@ -46,6 +46,8 @@ pub(super) struct AmqpDeliveries {
     subscription: Subscription,
     queue: String,
     session: Option<Session>,
+    /// The next session, while it is being opened: a caller that waits no longer must not leave half a consumer behind.
+    opening: Option<Opening>,
     /// What this consumer has in work, by the port's tag. Tags are never used twice, so that a delivery of a lost session
     /// is not taken for one of this.
     held: HashMap<i64, Received>,
@@ -56,8 +58,10 @@ pub(super) struct AmqpDeliveries {
     /// A settlement was begun and not ended: its caller gave up, and nobody knows how far it came.
     settling: bool,
     /// The instance's queue was gone: nobody knows what passed it by.
-    missed: AtomicBool,
+    missed: Arc<AtomicBool>,
 }
+
+type Opening = BoxFuture<'static, Result<Session, AmqpError>>;
 
 /// A channel that consumes. Everything not acknowledged on it comes again when it ends.
 struct Session {
@@ -83,7 +87,7 @@ impl AmqpDeliveries {
         subscription: Subscription,
         declaration: Declaration,
     ) -> Result<Self, AmqpError> {
-        let missed = AtomicBool::new(false);
+        let missed = Arc::new(AtomicBool::new(false));
         let session =
             persist(&subscription.queue, || Session::open(&shared, &subscription, declaration, &missed)).await?;
         Ok(Self {
@@ -91,6 +95,7 @@ impl AmqpDeliveries {
             shared,
             subscription,
             session: Some(session),
+            opening: None,
             held: HashMap::new(),
             last_tag: 0,
             again: VecDeque::new(),
@@ -113,6 +118,24 @@ impl AmqpDeliveries {
         {
             session.end();
         }
+    }
+
+    /// Waits while the broker is away. Dropped meanwhile, it goes on with the next call.
+    async fn open_again(&mut self) -> Result<(), AmqpError> {
+        let opening = self.opening.get_or_insert_with(|| {
+            let (shared, missed) = (Arc::clone(&self.shared), Arc::clone(&self.missed));
+            let subscription = self.subscription.clone();
+            let open = async move {
+                persist(&subscription.queue, || Session::open(&shared, &subscription, Declaration::Restore, &missed))
+                    .await
+            };
+            open.boxed()
+        });
+        let opened = opening.await;
+        self.opening = None;
+        self.session = Some(opened?);
+        tracing::info!(queue = self.queue, "consuming again");
+        Ok(())
     }
 
     /// Takes a message into work.
@@ -213,11 +236,7 @@ impl Deliveries for AmqpDeliveries {
         }
         loop {
             if self.session.is_none() {
-                let (shared, subscription, missed) = (&self.shared, &self.subscription, &self.missed);
-                let session =
-                    persist(&self.queue, || Session::open(shared, subscription, Declaration::Restore, missed)).await?;
-                tracing::info!(queue = self.queue, "consuming again");
-                self.session = Some(session);
+                self.open_again().await?;
             }
             if self.missed.load(Ordering::Acquire) {
                 return Ok(Vec::new());
@@ -252,7 +271,7 @@ impl Deliveries for AmqpDeliveries {
     }
 
     fn has_missed(&mut self) -> bool {
-        std::mem::take(self.missed.get_mut())
+        self.missed.swap(false, Ordering::AcqRel)
     }
 }
 

@@ -9,14 +9,15 @@ use mongodb::error::Error;
 use mongodb::options::{ClientOptions, ReadConcern, ServerAddress, WriteConcern};
 use mongodb::{Client, Collection, Database};
 use observability::db::{self, StoreFault, System};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::OnceCell;
 
 use super::error::MongoError;
+use super::handoff::Handoff;
 use super::indexes::make_indexes;
 use super::pool::{DRIVERS_MAX, PoolEvents};
 use super::positions::{self, Positions};
 use super::writing::Writing;
-use super::{CollectionPlan, inbox, outbox};
+use super::{CollectionPlan, outbox};
 
 /// How long to look for a server: shorter than a health check may take, so that it can tell what is wrong.
 const SELECTION_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -44,7 +45,7 @@ pub struct MongoDatabase {
     database: Database,
     plan: Arc<[CollectionPlan]>,
     ready: Arc<OnceCell<()>>,
-    appended: Arc<Notify>,
+    handoff: Arc<Handoff>,
     positions: Arc<Positions>,
     process: ObjectId,
 }
@@ -71,7 +72,6 @@ impl MongoDatabase {
         calls.watch_pool(move || Some(watched.upgrade()?.state(max)));
         let client = Client::with_options(options).map_err(|_| InvalidMongoUrl)?;
         plan.extend(outbox::plan());
-        plan.push(inbox::plan());
         let database = client.database(&name);
         Ok(Self {
             client,
@@ -79,7 +79,7 @@ impl MongoDatabase {
             database,
             plan: plan.into(),
             ready: Arc::default(),
-            appended: Arc::default(),
+            handoff: Arc::default(),
             positions: Arc::default(),
             process: ObjectId::new(),
         })
@@ -151,12 +151,16 @@ impl MongoDatabase {
         self.check_server().await
     }
 
+    pub(super) fn inner(&self) -> &Database {
+        &self.database
+    }
+
     pub(super) fn positions(&self) -> &Positions {
         &self.positions
     }
 
-    pub(super) fn appended(&self) -> &Notify {
-        &self.appended
+    pub(super) fn handoff(&self) -> &Handoff {
+        &self.handoff
     }
 
     /// By this processes know what they appended themselves.

@@ -54,8 +54,16 @@ pub(super) struct Lease {
     database: Database,
     me: ObjectId,
     view: Mutex<View>,
-    /// How often others had looked, and whether they did since the beat before.
-    looks: Mutex<(i64, bool)>,
+    looks: Mutex<Looks>,
+}
+
+/// Of those who stand by.
+#[derive(Default)]
+struct Looks {
+    /// How often they had looked.
+    count: i64,
+    /// When they were last known to, or may have.
+    at: Option<Instant>,
 }
 
 impl Lease {
@@ -68,14 +76,26 @@ impl Lease {
         matches!(*self.view(), View::Mine(_))
     }
 
-    /// Whether others stand by, who may append events, too.
+    /// Whether others stand by, who may append events, too; for as long as it takes to believe that they are gone. Who has just started
+    /// is known within a beat.
     pub(super) fn has_standbys(&self) -> bool {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner).1
+        self.looks().at.is_some_and(|at| at.elapsed() < DEAD_AFTER)
     }
 
-    fn note_looks(&self, looks: i64) {
-        let mut known = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = (looks, looks != known.0);
+    fn note_looks(&self, count: i64) {
+        let mut looks = self.looks();
+        if looks.count != count {
+            *looks = Looks { count, at: Some(Instant::now()) };
+        }
+    }
+
+    /// The lease is new: nobody knows yet who else is there.
+    fn expect_looks(&self, count: i64) {
+        *self.looks() = Looks { count, at: Some(Instant::now()) };
+    }
+
+    fn looks(&self) -> std::sync::MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this process may publish now; takes or renews the lease as need be.
@@ -99,7 +119,10 @@ impl Lease {
         let Some(held) = leases.find_one_and_update(doc! { "_id": RELAY }, looked).await? else {
             let new = Held { name: RELAY.to_owned(), owner: self.me, beat: 0, looks: 0 };
             return match leases.insert_one(new).await.map_err(MongoError::from) {
-                Ok(_) => Ok(self.see(View::Mine(now))),
+                Ok(_) => {
+                    self.expect_looks(0);
+                    Ok(self.see(View::Mine(now)))
+                }
                 Err(MongoError::Duplicate) => Ok(self.see(View::Unknown)),
                 Err(error) => Err(error),
             };
@@ -111,6 +134,7 @@ impl Lease {
         let stale = doc! { "_id": RELAY, "owner": held.owner, "beat": held.beat };
         let take = doc! { "$set": { "owner": self.me }, "$inc": { "beat": 1_i64 } };
         let taken = leases.update_one(stale, take).await?.matched_count == 1;
+        self.expect_looks(held.looks);
         Ok(self.see(if taken { View::Mine(now) } else { View::Unknown }))
     }
 

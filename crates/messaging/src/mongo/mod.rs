@@ -1,11 +1,10 @@
-//! MongoDB as the store of a service: state, outgoing events and used events in one transaction.
+//! MongoDB as the store of a service: state and outgoing events in one transaction.
 //!
 //! - [`MongoDatabase`]: connects by itself, looks before first use whether the server has transactions, and makes the
 //!   collections and indexes that it was given;
 //! - [`Writing`]: transactions (snapshot, majority), run again when another one was in their way;
 //! - [`Bulk`]: the writes of a transaction in one command;
-//! - [`MongoOutbox`]: the event log and what of it is not published yet; several relays take turns by a lease;
-//! - [`inbox`]: an event's id is recorded with its effect.
+//! - [`MongoOutbox`]: the event log and what of it is not published yet; several relays take turns by a lease.
 //!
 //! Transactions need a replica set (a single node will do) or a sharded cluster, [`Bulk`] needs MongoDB 8.0. Sources:
 //! docs/adr/0013-mongodb.md, docs/adr/0030-few-round-trips-to-mongodb.md.
@@ -14,7 +13,7 @@ mod bulk;
 mod database;
 mod error;
 mod fault;
-pub mod inbox;
+mod handoff;
 mod indexes;
 mod lease;
 mod outbox;

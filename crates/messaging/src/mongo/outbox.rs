@@ -1,20 +1,22 @@
 //! The event log of a MongoDB database, and what of it waits to be published.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Event;
 use contracts::audit::Backlog;
 use futures::TryStreamExt as _;
-use mongodb::Collection;
-use mongodb::bson::doc;
 use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Document, doc};
+use mongodb::{Collection, Database};
 use serde::{Deserialize, Serialize};
 
 use super::bulk::Bulk;
 use super::database::MongoDatabase;
 use super::error::MongoError;
+use super::handoff::{Appended, Handoff, READ_EVERY};
 use super::lease::Lease;
 use super::published::Published;
 use super::watch::Watch;
@@ -23,8 +25,6 @@ use crate::outbox::{OutboxError, OutboxSource};
 
 pub(super) const EVENTS: &str = "events";
 pub(super) const OUTBOX: &str = "outbox";
-/// How often the relay that may publish looks by itself for events that other processes appended, should it not hear of them.
-const POLL: Duration = Duration::from_millis(200);
 /// How often the others look whether they may.
 const STANDBY_POLL: Duration = Duration::from_millis(500);
 
@@ -56,36 +56,60 @@ pub(super) struct StoredEvent {
     pub(super) body: String,
 }
 
+/// An event, or several that are published together.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Waiting {
+    /// Of its first event; the others follow.
     #[serde(rename = "_id")]
     pub(super) position: i64,
-    /// The event as it is published, JSON, as in the log: what waits is read at once. Absent in documents of earlier builds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The events as they are published, JSON: what waits is read at once. Absent in documents of earlier builds.
+    #[serde(default)]
+    bodies: Vec<String>,
+    /// The same in documents of an earlier build, of one event; still earlier ones have it in the log alone.
+    #[serde(default, skip_serializing)]
     body: Option<String>,
-    /// Who appended it; absent as above.
+    /// How many events; absent as above, where it is one.
+    #[serde(default)]
+    count: Option<i64>,
+    /// Who appended them; absent as above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     by: Option<ObjectId>,
 }
 
-/// Appends events at these positions to the log and the outbox.
-pub(super) fn append_at(
+/// Events as they are published, JSON.
+pub(super) fn bodies_of(events: &[Event]) -> Result<Vec<String>, MongoError> {
+    let bodies = events.iter().map(serde_json::to_string).collect::<Result<_, _>>();
+    bodies.map_err(|error| MongoError::Document(error.to_string()))
+}
+
+/// Puts events into the outbox, at positions from `first` on, to be published together.
+pub(super) fn wait_at(
+    database: &MongoDatabase,
+    bulk: &mut Bulk,
+    first: i64,
+    bodies: Vec<String>,
+) -> Result<(), MongoError> {
+    let count = i64::try_from(bodies.len()).ok();
+    let waiting = Waiting { position: first, bodies, body: None, count, by: Some(database.process()) };
+    bulk.insert(&database.collection(OUTBOX), &waiting)
+}
+
+/// Puts events at these positions into the log.
+pub(super) fn log_at(
     database: &MongoDatabase,
     bulk: &mut Bulk,
     first: i64,
     events: &[Event],
+    bodies: &[String],
 ) -> Result<(), MongoError> {
-    for (position, event) in (first..).zip(events) {
-        let body = serde_json::to_string(event).map_err(|error| MongoError::Document(error.to_string()))?;
-        let waiting = Waiting { position, body: Some(body.clone()), by: Some(database.process()) };
-        bulk.insert(&database.collection(OUTBOX), &waiting)?;
+    for (position, (event, body)) in (first..).zip(events.iter().zip(bodies)) {
         let stored = StoredEvent {
             position,
             event_id: event.id.to_string(),
             event_type: event.event_type.clone(),
             subject: event.subject.clone(),
             aggregate_version: event.aggregateversion as i64,
-            body,
+            body: body.clone(),
         };
         bulk.insert(&database.collection(EVENTS), &stored)?;
     }
@@ -103,6 +127,8 @@ pub struct MongoOutbox {
     lease: Arc<Lease>,
     watch: Arc<Watch>,
     published: Arc<Published>,
+    /// Events were handed out, and nobody said that they are published.
+    unconfirmed: Arc<AtomicBool>,
 }
 
 impl MongoOutbox {
@@ -112,28 +138,55 @@ impl MongoOutbox {
             lease: Arc::new(Lease::new(database.clone())),
             watch: Arc::default(),
             published: Arc::default(),
+            unconfirmed: Arc::default(),
             database,
         }
+    }
+
+    fn handoff(&self) -> &Handoff {
+        self.database.handoff()
     }
 
     fn waiting(&self) -> Collection<Waiting> {
         self.database.collection(OUTBOX)
     }
 
-    async fn read_pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, MongoError> {
+    /// What waits, by its first positions, each as it was appended.
+    async fn read_pending(&self, limit: usize) -> Result<Vec<Appended>, MongoError> {
         if !self.lease.hold().await? {
+            self.handoff().stop();
             return Ok(Vec::new());
         }
-        let waiting = self.waiting_of_one_moment(i64::try_from(limit).unwrap_or(i64::MAX)).await?;
+        // What others append is in the outbox alone, and may come before what this process appended.
+        if !self.lease.has_standbys()
+            && !self.unconfirmed.swap(false, Ordering::AcqRel)
+            && let Some(known) = self.handoff().take(limit)
+        {
+            return Ok(known);
+        }
+        self.handoff().read_begins();
+        self.read_outbox(limit).await
+    }
+
+    async fn read_outbox(&self, limit: usize) -> Result<Vec<Appended>, MongoError> {
+        // Known before the outbox is read: what is taken out meanwhile is not new.
+        let published = self.published.still_there();
+        let asked = limit + published.len();
+        let waiting = self.waiting_of_one_moment(i64::try_from(asked).unwrap_or(i64::MAX)).await?;
+        self.handoff().was_read(waiting.iter().map(|waiting| waiting.position), waiting.len() < asked);
         let mut pending = Vec::with_capacity(waiting.len());
-        for Waiting { position, body, .. } in waiting {
-            let body = match body {
-                Some(body) => body,
-                None => self.logged(position).await?,
-            };
-            let event = serde_json::from_str(&body)
-                .map_err(|error| MongoError::Document(format!("event {position}: {error}")))?;
-            pending.push((position, event));
+        for Waiting { position, mut bodies, body, .. } in waiting {
+            if published.contains(&position) {
+                continue;
+            }
+            if bodies.is_empty() {
+                bodies.push(match body {
+                    Some(body) => body,
+                    None => logged(self.database.inner(), position).await?,
+                });
+            }
+            let events = (position..).zip(&bodies).map(|(position, body)| parse(position, body));
+            pending.push((position, events.collect::<Result<_, _>>()?));
         }
         Ok(pending)
     }
@@ -144,11 +197,6 @@ impl MongoOutbox {
         let mut found = self.waiting().find(doc! {}).sort(doc! { "_id": 1 }).limit(limit).session(&mut session).await?;
         Ok(found.stream(&mut session).try_collect().await?)
     }
-
-    async fn logged(&self, position: i64) -> Result<String, MongoError> {
-        let event = self.database.collection::<StoredEvent>(EVENTS).find_one(doc! { "_id": position }).await?;
-        event.map(|event| event.body).ok_or_else(|| MongoError::Document(format!("event {position} is not in the log")))
-    }
 }
 
 fn unavailable(error: MongoError) -> OutboxError {
@@ -158,19 +206,27 @@ fn unavailable(error: MongoError) -> OutboxError {
 #[async_trait]
 impl OutboxSource for MongoOutbox {
     async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, OutboxError> {
-        // Known before the outbox is read: what is taken out meanwhile is not new.
-        let published = self.published.still_there();
-        let reading = self.read_pending(limit + published.len());
-        let mut pending = self.database.within("pending events", reading).await.map_err(unavailable)?;
-        pending.retain(|(position, _)| !published.contains(position));
-        pending.truncate(limit);
-        if pending.is_empty() {
-            self.published.settled(&self.database).await;
+        let reading = self.read_pending(limit);
+        let pending = self.database.within("pending events", reading).await.map_err(|error| {
+            // It may have been given up in the middle.
+            self.handoff().doubt();
+            unavailable(error)
+        })?;
+        let mut events = Vec::new();
+        for (first, appended) in pending {
+            // What was appended together goes together: it is one document, which is there or not.
+            if events.len() >= limit {
+                self.handoff().doubt();
+                break;
+            }
+            events.extend((first..).zip(appended));
         }
-        Ok(pending)
+        self.unconfirmed.store(!events.is_empty(), Ordering::Release);
+        Ok(events)
     }
 
     async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError> {
+        self.unconfirmed.store(false, Ordering::Release);
         self.published.add(positions, &self.database).await;
         Ok(())
     }
@@ -190,13 +246,17 @@ impl OutboxSource for MongoOutbox {
                 }
             };
             tokio::select! {
-                () = self.database.appended().notified() => {}
-                () = others => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = self.handoff().appended() => {}
+                () = others => self.handoff().doubt(),
+                () = tokio::time::sleep(READ_EVERY) => self.handoff().doubt(),
             }
         } else {
             tokio::time::sleep(STANDBY_POLL).await;
         }
+    }
+
+    async fn close(&self) {
+        self.published.settled(&self.database).await;
     }
 
     async fn backlog(&self) -> Result<Backlog, OutboxError> {
@@ -204,22 +264,41 @@ impl OutboxSource for MongoOutbox {
     }
 }
 
+/// A count, as whichever number type the server answers with.
+fn whole(document: &Document, field: &str) -> Option<u64> {
+    let value = document.get(field)?;
+    value.as_i64().or_else(|| value.as_i32().map(i64::from)).map(i64::unsigned_abs)
+}
+
+/// How many events wait, and the first of them.
+pub(super) async fn depth_and_oldest(database: &Database) -> Result<(u64, Option<(i64, Event)>), MongoError> {
+    // Of one event each where an earlier build wrote it.
+    let count = doc! { "$group": { "_id": null, "events": { "$sum": { "$ifNull": ["$count", 1_i64] } } } };
+    let counted = database.collection::<Document>(OUTBOX).aggregate([count]).await?.try_next().await?;
+    let depth = counted.and_then(|counted| whole(&counted, "events")).unwrap_or(0);
+    let oldest = database.collection::<Waiting>(OUTBOX).find_one(doc! {}).sort(doc! { "_id": 1 }).await?;
+    let Some(Waiting { position, bodies, body, .. }) = oldest else { return Ok((depth, None)) };
+    let body = match bodies.into_iter().next().or(body) {
+        Some(body) => body,
+        None => logged(database, position).await?,
+    };
+    Ok((depth, Some((position, parse(position, &body)?))))
+}
+
+async fn logged(database: &Database, position: i64) -> Result<String, MongoError> {
+    let event = database.collection::<StoredEvent>(EVENTS).find_one(doc! { "_id": position }).await?;
+    event.map(|event| event.body).ok_or_else(|| MongoError::Document(format!("event {position} is not in the log")))
+}
+
+fn parse(position: i64, body: &str) -> Result<Event, MongoError> {
+    serde_json::from_str(body).map_err(|error| MongoError::Document(format!("event {position}: {error}")))
+}
+
 /// What waits to be published, for audits: read without making anything ready.
 ///
 /// # Errors
-/// [`MongoError`]; [`MongoError::Document`] when an event in the log is none.
+/// [`MongoError`]; [`MongoError::Document`] when an event that waits is none.
 pub async fn backlog(database: &MongoDatabase) -> Result<Backlog, MongoError> {
-    let read = async {
-        let waiting = database.collection::<Waiting>(OUTBOX);
-        let count = waiting.count_documents(doc! {}).await?;
-        let oldest = waiting.find_one(doc! {}).sort(doc! { "_id": 1 }).await?;
-        let Some(oldest) = oldest else { return Ok(Backlog { waiting: count, oldest_at: None }) };
-        let event = database.collection::<StoredEvent>(EVENTS).find_one(doc! { "_id": oldest.position }).await?;
-        let event: Option<Event> = event
-            .map(|event| serde_json::from_str(&event.body))
-            .transpose()
-            .map_err(|error| MongoError::Document(format!("event {}: {error}", oldest.position)))?;
-        Ok(Backlog { waiting: count, oldest_at: event.map(|event| event.time) })
-    };
-    database.look(read).await
+    let (waiting, oldest) = database.look(depth_and_oldest(database.inner())).await?;
+    Ok(Backlog { waiting, oldest_at: oldest.map(|(_, event)| event.time) })
 }

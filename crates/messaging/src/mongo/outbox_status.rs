@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mongodb::bson::doc;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 
 use super::database::InvalidMongoUrl;
 use super::error::MongoError;
-use super::outbox::{EVENTS, OUTBOX, StoredEvent, Waiting};
+use super::{outbox, positions};
 use crate::outbox::OutboxError;
 use crate::outbox_status::{OutboxStatus, OutboxStatusSource, Unpublished};
 
@@ -37,18 +36,18 @@ impl MongoOutboxStatus {
         Ok(Self { database: client.database(&name) })
     }
 
-    async fn ask(&self) -> Result<(u64, Option<StoredEvent>, Option<i64>), MongoError> {
-        let events = self.database.collection::<StoredEvent>(EVENTS);
-        let waiting = self.database.collection::<Waiting>(OUTBOX);
-        let depth = waiting.count_documents(doc! {}).await?;
-        let first = waiting.find_one(doc! {}).sort(doc! { "_id": 1 }).await?.map(|waiting| waiting.position);
-        let oldest = match first {
-            Some(position) => events.find_one(doc! { "_id": position }).await?,
-            None => None,
+    async fn ask(&self) -> Result<OutboxStatus, MongoError> {
+        let (depth, oldest) = outbox::depth_and_oldest(&self.database).await?;
+        // Positions have gaps: all below the first that waits, or below the next that will be taken, is published.
+        let published_to = match &oldest {
+            Some((position, _)) => position - 1,
+            None => positions::taken(&self.database).await?,
         };
-        let before = doc! { "_id": { "$lt": first.unwrap_or(i64::MAX) } };
-        let published = events.find_one(before).sort(doc! { "_id": -1 }).await?;
-        Ok((depth, oldest, published.map(|event| event.position)))
+        Ok(OutboxStatus {
+            depth,
+            oldest: oldest.map(|(position, event)| Unpublished::of(position, &event)),
+            published_to: (published_to > 0).then_some(published_to),
+        })
     }
 }
 
@@ -56,8 +55,6 @@ impl MongoOutboxStatus {
 impl OutboxStatusSource for MongoOutboxStatus {
     async fn status(&self) -> Result<OutboxStatus, OutboxError> {
         let asked = tokio::time::timeout(TIMEOUT, self.ask()).await.unwrap_or(Err(MongoError::TimedOut));
-        let (depth, oldest, published_to) = asked.map_err(|error| OutboxError(Box::new(error)))?;
-        let oldest = oldest.map(|event| Unpublished::read(event.position, &event.body)).transpose()?;
-        Ok(OutboxStatus { depth, oldest, published_to })
+        asked.map_err(|error| OutboxError(Box::new(error)))
     }
 }

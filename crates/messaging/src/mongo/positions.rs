@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
 
@@ -42,6 +43,12 @@ pub(super) async fn reserve(database: &MongoDatabase, count: i64) -> Result<i64,
     let last = counter.and_then(|counter| counter.get_i64("value").ok());
     last.map(|last| last - count + 1)
         .ok_or_else(|| MongoError::Document("the counter of event positions is gone".to_owned()))
+}
+
+/// The last position that anybody took; 0 for none.
+pub(super) async fn taken(database: &Database) -> Result<i64, MongoError> {
+    let counter = database.collection::<Document>(COUNTERS).find_one(doc! { "_id": POSITION }).await?;
+    Ok(counter.and_then(|counter| counter.get_i64("value").ok()).unwrap_or(0))
 }
 
 /// What this process took of the counter and did not use yet.

@@ -2,13 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mongodb::bson::doc;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::database::MongoDatabase;
 use super::error::MongoError;
 use super::outbox::{OUTBOX, Waiting};
+
+/// They are taken out this long after the first of them was published, together with all that were meanwhile.
+const GATHER: Duration = Duration::from_millis(100);
+/// Wait after they could not be.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// Positions that the relay has published. They are taken out beside its further work: a majority's word on it takes longer than
 /// anything else that a relay does, and the next event would wait for it.
@@ -18,6 +25,8 @@ use super::outbox::{OUTBOX, Waiting};
 pub(super) struct Published {
     left: Mutex<BTreeSet<i64>>,
     taking_out: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    /// There is nothing to be gathered.
+    now: Notify,
 }
 
 impl Published {
@@ -39,12 +48,13 @@ impl Published {
         }
     }
 
-    /// Waits until they are taken out, or could not be.
+    /// Waits until they are taken out.
     pub(super) async fn settled(self: &Arc<Self>, database: &MongoDatabase) {
         if self.left().is_empty() {
             return;
         }
         self.add(Vec::new(), database).await;
+        self.now.notify_one();
         let taking_out = self.taking_out.lock().await.take();
         if let Some(taking_out) = taking_out {
             // It does not panic.
@@ -56,6 +66,7 @@ impl Published {
 /// Until nothing is left; what comes meanwhile goes along.
 async fn take_out(published: Arc<Published>, database: MongoDatabase) {
     loop {
+        let _ = tokio::time::timeout(GATHER, published.now.notified()).await;
         let positions: Vec<i64> = published.still_there().into_iter().collect();
         if positions.is_empty() {
             return;
@@ -67,7 +78,8 @@ async fn take_out(published: Arc<Published>, database: MongoDatabase) {
         };
         if let Err(error) = database.within("mark events published", delete).await {
             tracing::warn!(%error, "published events stay in the outbox until the next try");
-            return;
+            tokio::time::sleep(RETRY_WAIT).await;
+            continue;
         }
         published.left().retain(|position| positions.binary_search(position).is_err());
     }

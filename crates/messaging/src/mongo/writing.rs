@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::bulk::Bulk;
 use super::database::MongoDatabase;
 use super::error::{MongoError, Retryable};
+use super::handoff::Appended;
 use super::{outbox, positions};
 
 /// The first wait; it doubles with each conflict.
@@ -41,7 +42,8 @@ pub struct Writing<'a> {
     session: Option<ClientSession>,
     began: Instant,
     conflicts: u32,
-    appended: bool,
+    /// What the present try appends.
+    appended: Vec<Appended>,
     /// A transaction was begun and not ended.
     open: bool,
     /// Positions of events have to be above it.
@@ -56,7 +58,7 @@ impl<'a> Writing<'a> {
             session: None,
             began: Instant::now(),
             conflicts: 0,
-            appended: false,
+            appended: Vec::new(),
             open: false,
             above: 0,
         }
@@ -67,7 +69,6 @@ impl<'a> Writing<'a> {
     /// # Errors
     /// When no server is there.
     pub async fn begin(&mut self) -> Result<&mut ClientSession, MongoError> {
-        self.appended = false;
         if self.session.is_none() {
             self.session = Some(self.client.start_session().await?);
         }
@@ -94,17 +95,22 @@ impl<'a> Writing<'a> {
     ///
     /// # Errors
     /// What MongoDB said; hand it to [`Writing::settle`].
-    pub async fn append(&mut self, events: &[Event]) -> Result<(), MongoError> {
+    pub async fn append(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), MongoError> {
+        let events: Vec<Event> = events.into_iter().collect();
         if events.is_empty() {
             return Ok(());
         }
         let first = positions::reserve(self.database, i64::try_from(events.len()).unwrap_or(i64::MAX)).await?;
-        let mut bulk = Bulk::new();
-        self.append_at(&mut bulk, first, events)?;
+        let (mut bulk, bodies) = (Bulk::new(), outbox::bodies_of(&events)?);
+        outbox::log_at(self.database, &mut bulk, first, &events, &bodies)?;
+        for (position, body) in (first..).zip(bodies) {
+            outbox::wait_at(self.database, &mut bulk, position, vec![body])?;
+        }
+        self.appends((first, events));
         self.bulk(bulk).await
     }
 
-    /// Takes positions in the event log for [`Writing::append_at`], before the transaction, and tells the first. Positions of an
+    /// Takes positions for [`Writing::announce_at`], before the transaction, and tells the first. Positions of an
     /// aggregate must grow in the order of its transactions. So its document keeps the last one that it used: who finds it
     /// there to be no less than its own ends the try as [`Writing::overtaken`].
     ///
@@ -120,13 +126,23 @@ impl<'a> Writing<'a> {
         MongoError::Stale
     }
 
-    /// Appends events at positions that were taken for them; see [`Writing::take_positions`].
+    /// Puts events into the outbox at positions that were taken for them, see [`Writing::take_positions`], as one document: they
+    /// are published together. They are not logged: what they tell has to be kept elsewhere, in the same transaction.
     ///
     /// # Errors
     /// [`MongoError::Document`] when an event can't be written down.
-    pub fn append_at(&mut self, bulk: &mut Bulk, first: i64, events: &[Event]) -> Result<(), MongoError> {
-        self.appended |= !events.is_empty();
-        outbox::append_at(self.database, bulk, first, events)
+    pub fn announce_at(&mut self, bulk: &mut Bulk, first: i64, events: Vec<Event>) -> Result<(), MongoError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        outbox::wait_at(self.database, bulk, first, outbox::bodies_of(&events)?)?;
+        self.appends((first, events));
+        Ok(())
+    }
+
+    fn appends(&mut self, appended: Appended) {
+        self.database.handoff().begin(appended.0, &appended.1);
+        self.appended.push(appended);
     }
 
     /// Sends writes in one command. Not the first of the transaction: see [`Bulk`].
@@ -149,6 +165,8 @@ impl<'a> Writing<'a> {
                 Err(error) => E::from(error),
             },
             Err(error) => {
+                // Not committed, whatever becomes of it.
+                self.undo();
                 if let Some(session) = self.session.as_mut().filter(|_| self.open) {
                     self.open = false;
                     // The server undoes by itself what is not committed; this only tells it sooner.
@@ -175,13 +193,41 @@ impl<'a> Writing<'a> {
                 Err(error) if error.is_commit_unknown() && self.began.elapsed() < GIVE_UP_AFTER => {
                     tokio::time::sleep(LONGEST_WAIT).await;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.lose_sight();
+                    return Err(error);
+                }
             }
         }
-        if self.appended {
-            self.database.appended().notify_one();
+        for appended in self.appended.drain(..) {
+            self.database.handoff().committed(appended);
         }
         Ok(())
+    }
+
+    /// What was appended won't be there.
+    fn undo(&mut self) {
+        for (first, _) in self.appended.drain(..) {
+            self.database.handoff().undone(first);
+        }
+    }
+
+    /// Nobody knows whether it was committed.
+    fn lose_sight(&mut self) {
+        for (first, _) in self.appended.drain(..) {
+            self.database.handoff().lost(first);
+        }
+    }
+}
+
+impl Drop for Writing<'_> {
+    /// The caller gave up, perhaps in the middle of the commit.
+    fn drop(&mut self) {
+        if self.open {
+            self.undo();
+        } else {
+            self.lose_sight();
+        }
     }
 }
 

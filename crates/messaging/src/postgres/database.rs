@@ -1,5 +1,6 @@
 //! The pool of one service.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use sqlx_core::executor::Executor as _;
 use sqlx_core::pool::{Pool, PoolConnection, PoolOptions};
 use sqlx_core::query::query;
 use sqlx_postgres::{PgConnectOptions, PgConnection, Postgres};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::migration::{self, Migration, MigrationError};
@@ -106,6 +108,9 @@ struct Inner {
     migrations: &'static [Migration],
     is_ready: AtomicBool,
     notify_queued: AtomicBool,
+    /// Something was appended here; and what others are told that it was here.
+    appended: Notify,
+    instance: String,
 }
 
 impl Database {
@@ -157,8 +162,17 @@ impl Database {
                 Box::pin(async move { Ok(about.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok()) })
             })
             .connect_lazy_with(options.clone());
-        let (is_ready, notify_queued) = (AtomicBool::new(false), AtomicBool::new(false));
-        let inner = Arc::new(Inner { client, pool, options, schema, migrations, is_ready, notify_queued });
+        let inner = Arc::new(Inner {
+            client,
+            pool,
+            options,
+            schema,
+            migrations,
+            is_ready: AtomicBool::new(false),
+            notify_queued: AtomicBool::new(false),
+            appended: Notify::new(),
+            instance: format!("{:016x}", RandomState::new().hash_one(())),
+        });
         let watched = Arc::downgrade(&inner);
         inner.client.watch_pool(move || Some(pool_state(&watched.upgrade()?.pool)));
         Self { inner }
@@ -261,6 +275,8 @@ impl Database {
     /// wait for the disk. Calls made while one is on its way are covered by it, and one that is lost costs a moment:
     /// relays look by themselves now and then.
     pub fn notify_appended(&self) {
+        // The relay of this process need not hear of it from the server.
+        self.inner.appended.notify_one();
         if self.inner.notify_queued.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -270,13 +286,25 @@ impl Database {
             // From here on a new append needs a notification of its own.
             inner.notify_queued.store(false, Ordering::Release);
             let sent = match connection {
-                Ok(mut connection) => connection.execute(query(super::outbox::NOTIFY)).await.map(drop),
+                Ok(mut connection) => {
+                    connection.execute(query(super::outbox::NOTIFY).bind(&inner.instance)).await.map(drop)
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = sent {
                 tracing::debug!(error = %error, "the relays could not be notified; they will look by themselves");
             }
         });
+    }
+
+    /// Waits until something was appended by way of this since the last call.
+    pub(super) async fn appended(&self) {
+        self.inner.appended.notified().await;
+    }
+
+    /// What notifications of appends carry, if they come from here.
+    pub(super) fn instance(&self) -> &str {
+        &self.inner.instance
     }
 
     /// Answers when the schema is up to date and the server answers.

@@ -11,6 +11,7 @@
 //! when a relay dies its work is taken up at once. SKIP LOCKED on single rows would not do: while one relay publishes an
 //! aggregate's first event, another would skip that row and publish the second.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -57,13 +58,15 @@ const PARTITIONS_PER_BATCH: i32 = 16;
 /// The longest that the relay's session may take to answer.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Every schema has a channel of its own: several services may share a database.
-pub(super) const NOTIFY: &str = "SELECT pg_notify('souk_outbox_' || 'outbox'::regclass::oid, '')";
+/// Every schema has a channel of its own: several services may share a database. What is sent tells who appended.
+pub(super) const NOTIFY: &str = "SELECT pg_notify('souk_outbox_' || 'outbox'::regclass::oid, $1)";
 
 /// The relay's end of the outbox: a session of its own that listens, holds locks and reads. Each relay has one.
 pub struct PostgresOutbox {
     database: Database,
     session: Mutex<Option<Session>>,
+    /// The last look took as many partitions as it may: there may be more.
+    took_most: AtomicBool,
 }
 
 struct Session {
@@ -75,9 +78,10 @@ struct Session {
 }
 
 impl PostgresOutbox {
-    /// The outbox of a database that has [`SCHEMA`]; connects when it is first used.
+    /// The outbox of a database that has [`SCHEMA`]; connects when it is first used. Of several for the same [`Database`] one alone
+    /// hears at once of what was appended by way of it; the others find it when they look by themselves.
     pub fn new(database: Database) -> Self {
-        Self { database, session: Mutex::default() }
+        Self { database, session: Mutex::default(), took_most: AtomicBool::new(false) }
     }
 }
 
@@ -86,6 +90,8 @@ impl Session {
         let mut listener = PgListener::connect_with(&database.dedicated()?).await?;
         // A lost connection took the locks with it: that must not be mended unseen.
         listener.eager_reconnect(false);
+        // What it takes out of the outbox need not survive the server's own end: it is published once more, as after ours.
+        query("SET synchronous_commit = off").execute(&mut listener).await?;
         let (lock_class, channel): (i32, String) =
             query_as("SELECT 'outbox'::regclass::oid::int, 'souk_outbox_' || 'outbox'::regclass::oid")
                 .fetch_one(&mut listener)
@@ -94,7 +100,8 @@ impl Session {
         Ok(Self { listener, lock_class, holds_locks: false })
     }
 
-    async fn pending(&mut self, limit: usize) -> Result<Vec<(i64, Event)>, StoreError> {
+    /// With the number of partitions that it took.
+    async fn pending(&mut self, limit: usize) -> Result<(Vec<(i64, Event)>, usize), StoreError> {
         self.release().await?;
         // OFFSET 0 keeps the lock attempt out of the sort, the outer LIMIT ends it when there are enough.
         let partitions: Vec<i32> = query_scalar(
@@ -111,9 +118,10 @@ impl Session {
         .fetch_all(&mut self.listener)
         .await?;
         if partitions.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
         self.holds_locks = true;
+        let taken = partitions.len();
         // A statement of its own: it sees what the last holder of the locks has taken out.
         let rows: Vec<(i64, String)> = query_as(
             "SELECT position, body FROM (
@@ -130,12 +138,11 @@ impl Session {
         if rows.is_empty() {
             self.release().await?;
         }
-        rows.into_iter()
-            .map(|(position, body)| {
-                let event = serde_json::from_str(&body).map_err(|error| sqlx_core::Error::Decode(Box::new(error)))?;
-                Ok((position, event))
-            })
-            .collect()
+        let events = rows.into_iter().map(|(position, body)| {
+            let event = serde_json::from_str(&body).map_err(|error| sqlx_core::Error::Decode(Box::new(error)))?;
+            Ok::<_, StoreError>((position, event))
+        });
+        Ok((events.collect::<Result<_, _>>()?, taken))
     }
 
     async fn mark_published(&mut self, positions: Vec<i64>) -> Result<(), StoreError> {
@@ -177,24 +184,45 @@ macro_rules! in_session {
 #[async_trait]
 impl OutboxSource for PostgresOutbox {
     async fn pending(&self, limit: usize) -> Result<Vec<(i64, Event)>, OutboxError> {
-        in_session!(self, session, session.pending(limit))
+        let (events, partitions) = in_session!(self, session, session.pending(limit))?;
+        self.took_most.store(partitions == PARTITIONS_PER_BATCH as usize, Ordering::Release);
+        Ok(events)
     }
 
     async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError> {
         in_session!(self, session, session.mark_published(positions))
     }
 
+    /// What is appended meanwhile is told of, and what another relay holds is that one's.
+    fn was_all(&self, asked: usize, given: usize) -> bool {
+        given < asked && !self.took_most.load(Ordering::Acquire)
+    }
+
     async fn appended(&self) {
         let mut slot = self.session.lock().await;
-        let Some(session) = slot.as_mut() else {
-            // The next look opens a session; until then the relay looks by itself.
-            return std::future::pending().await;
-        };
-        match session.listener.try_recv().await {
-            // One look is the answer to all notifications that came so far.
-            Ok(Some(_)) => while session.listener.next_buffered().is_some() {},
-            // The connection is lost, and something may have been appended unheard.
-            Ok(None) | Err(_) => *slot = None,
+        loop {
+            let Some(session) = slot.as_mut() else {
+                // The next look opens a session; until then the relay looks by itself.
+                return self.database.appended().await;
+            };
+            let heard = tokio::select! {
+                () = self.database.appended() => return,
+                heard = session.listener.try_recv() => heard,
+            };
+            match heard {
+                // That was heard without the server, and earlier.
+                Ok(Some(notification)) if notification.payload() == self.database.instance() => {}
+                // One look is the answer to all notifications that came so far.
+                Ok(Some(_)) => {
+                    while session.listener.next_buffered().is_some() {}
+                    return;
+                }
+                // The connection is lost, and something may have been appended unheard.
+                Ok(None) | Err(_) => {
+                    *slot = None;
+                    return;
+                }
+            }
         }
     }
 

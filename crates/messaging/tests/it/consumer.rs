@@ -7,7 +7,7 @@ use contracts::{Event, Timestamp};
 use messaging::{ConsumeError, Consumer, EventHandler, inbox};
 use sqlite::{Database, Durability, SqliteUrl, StoreError};
 use tempfile::TempDir;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::helpers::{PATIENCE, event, ids, next, sqlite_bus, subscription};
@@ -72,6 +72,65 @@ async fn events_of_one_aggregate_keep_their_order_and_bad_ones_stop_nobody() {
     running.await.unwrap();
     let mut dead = bus.subscribe(subscription("a.dead", &[])).await.unwrap();
     assert_eq!(ids(&next(&mut dead).await), [poison.id]);
+}
+
+/// Events of aggregate "slow" end when the test says so.
+struct Gated {
+    recorder: Recorder,
+    gate: Semaphore,
+    in_order: bool,
+}
+
+#[async_trait]
+impl EventHandler for Gated {
+    async fn handle(&self, event: &Event) -> Result<(), ConsumeError> {
+        self.recorder.handle(event).await?;
+        if event.subject == "slow" {
+            self.gate.acquire().await.unwrap().forget();
+        }
+        Ok(())
+    }
+    fn in_order(&self) -> bool {
+        self.in_order
+    }
+}
+
+#[tokio::test]
+async fn one_that_takes_long_holds_up_only_those_of_its_aggregate_and_what_is_done_meanwhile_is_settled() {
+    let folder = TempDir::new().unwrap();
+    let bus = sqlite_bus(&folder).await;
+    let consumer = Consumer::declare(&bus, subscription("a", &["#"])).await.unwrap();
+    let gated = Arc::new(Gated { recorder: Recorder::default(), gate: Semaphore::new(0), in_order: true });
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(consumer.run(Arc::clone(&gated) as Arc<dyn EventHandler>, stop.clone()));
+    bus.publish(&[event("x", "slow", 1), event("x", "slow", 2)]).await.unwrap();
+    gated.recorder.wait_for(1).await;
+    // More than may be in work at once: they only come if those before them are settled.
+    let others: Vec<_> = (1..=200).map(|n| event("x", "other", n)).collect();
+    bus.publish(&others).await.unwrap();
+    let handled = gated.recorder.wait_for(201).await;
+    assert_eq!(handled.iter().filter(|(subject, _)| subject == "slow").count(), 1, "the second waits for the first");
+    stop.cancel();
+    gated.gate.add_permits(2);
+    tokio::time::timeout(PATIENCE, running).await.expect("what is in work is finished").unwrap();
+    let mut left = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    bus.publish(&[event("x", "last", 1)]).await.unwrap();
+    assert_eq!(next(&mut left).await[0].event.as_ref().unwrap().subject, "last", "nothing comes again");
+}
+
+#[tokio::test]
+async fn where_the_order_is_of_no_matter_events_of_one_aggregate_are_in_work_together() {
+    let folder = TempDir::new().unwrap();
+    let bus = sqlite_bus(&folder).await;
+    let consumer = Consumer::declare(&bus, subscription("a", &["#"])).await.unwrap();
+    let gated = Arc::new(Gated { recorder: Recorder::default(), gate: Semaphore::new(0), in_order: false });
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(consumer.run(Arc::clone(&gated) as Arc<dyn EventHandler>, stop.clone()));
+    bus.publish(&[event("x", "slow", 1), event("x", "slow", 2)]).await.unwrap();
+    assert_eq!(gated.recorder.wait_for(2).await.len(), 2);
+    stop.cancel();
+    gated.gate.add_permits(2);
+    running.await.unwrap();
 }
 
 #[tokio::test]

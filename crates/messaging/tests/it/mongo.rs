@@ -1,15 +1,10 @@
-//! How a MongoDB database is made ready, and its inbox.
+//! How a MongoDB database is made ready, and written to.
 
 use std::time::Duration;
 
-use contracts::Timestamp;
-use messaging::mongo::{
-    Bulk, CollectionPlan, MongoDatabase, MongoError, Writing, expiring_index, inbox, index, unique_index,
-};
+use messaging::mongo::{Bulk, CollectionPlan, MongoDatabase, MongoError, expiring_index, index, unique_index};
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
-
-use uuid::Uuid;
 
 use crate::mongo_fixture::TestDatabase;
 
@@ -22,15 +17,6 @@ async fn open(owned: &TestDatabase, plan: Vec<CollectionPlan>) -> MongoDatabase 
 /// What another build left behind.
 async fn make(owned: &TestDatabase, collection: &str, index: IndexModel) {
     owned.open().await.collection::<Document>(collection).create_index(index).await.unwrap();
-}
-
-#[tokio::test]
-#[ignore = "needs SOUK_TEST_MONGODB_URL"]
-async fn used_events_expire_long_after_any_redelivery() {
-    let owned = TestDatabase::new();
-    open(&owned, Vec::new()).await.ping().await.unwrap();
-    let (keys, options) = owned.index("consumed_events", "consumed_events_by_age").await;
-    assert_eq!((keys, options.expire_after), (doc! { "consumed_at": 1 }, Some(60 * DAY)));
 }
 
 #[tokio::test]
@@ -77,52 +63,6 @@ async fn a_unique_index_that_is_another_one_is_left_alone_and_named() {
     assert_eq!((keys, options.unique), (doc! { "kind": 1, "owner": 1 }, Some(true)));
 }
 
-/// One delivery, committed or not; says whether it was the first.
-async fn use_event(database: &MongoDatabase, consumer: &str, id: Uuid, now: Timestamp, commits: bool) -> Option<bool> {
-    let mut writing = database.write();
-    loop {
-        let outcome = try_use(database, &mut writing, consumer, id, now).await;
-        let outcome = outcome.and(if commits { Ok(()) } else { Err(MongoError::TimedOut) });
-        match writing.settle(outcome).await {
-            None => {}
-            Some(Ok(())) => return Some(true),
-            Some(Err(MongoError::Duplicate)) => {
-                assert!(inbox::was_used(database, consumer, id).await.unwrap());
-                return Some(false);
-            }
-            Some(Err(MongoError::TimedOut)) if !commits => return None,
-            Some(Err(error)) => panic!("{error}"),
-        }
-    }
-}
-
-async fn try_use(
-    database: &MongoDatabase,
-    writing: &mut Writing<'_>,
-    consumer: &str,
-    id: Uuid,
-    now: Timestamp,
-) -> Result<(), MongoError> {
-    let session = writing.begin().await?;
-    database.collection::<Document>("things").find_one(doc! {}).session(session).await?;
-    let mut bulk = Bulk::new();
-    inbox::record_use_with(database, consumer, id, now, &mut bulk)?;
-    writing.bulk(bulk).await
-}
-
-#[tokio::test]
-#[ignore = "needs SOUK_TEST_MONGODB_URL"]
-async fn an_event_without_effect_is_recorded_once() {
-    let owned = TestDatabase::new();
-    let database = open(&owned, Vec::new()).await;
-    let (id, now) = (Uuid::new_v4(), Timestamp::from_unix_ms(1));
-    assert!(!inbox::was_used(&database, "a", id).await.unwrap());
-    assert!(inbox::record_use(&database, "a", id, now).await.unwrap());
-    assert!(!inbox::record_use(&database, "a", id, now).await.unwrap());
-    assert!(inbox::was_used(&database, "a", id).await.unwrap());
-    assert_eq!(use_event(&database, "a", id, now, true).await, Some(false));
-}
-
 #[tokio::test]
 #[ignore = "needs SOUK_TEST_MONGODB_URL"]
 async fn many_writes_are_one_and_one_that_was_overtaken_leaves_nothing() {
@@ -144,20 +84,4 @@ async fn many_writes_are_one_and_one_that_was_overtaken_leaves_nothing() {
         assert_eq!(kept.is_some(), expected, "{new}");
     }
     assert_eq!(things.find_one(doc! { "_id": "a" }).await.unwrap().unwrap().get_i32("version").unwrap(), 3);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs SOUK_TEST_MONGODB_URL"]
-async fn of_deliveries_at_once_one_has_the_effect_and_an_undone_one_none() {
-    let owned = TestDatabase::new();
-    let database = open(&owned, Vec::new()).await;
-    database.ping().await.unwrap();
-    let (id, now) = (Uuid::new_v4(), Timestamp::parse("2100-01-01T00:00:00.123999Z").unwrap());
-    assert_eq!(use_event(&database, "a", id, now, false).await, None);
-    let uses = (0..4).map(|_| use_event(&database, "a", id, now, true));
-    let firsts = futures::future::join_all(uses).await;
-    assert_eq!(firsts.iter().filter(|first| **first == Some(true)).count(), 1, "{firsts:?}");
-    assert_eq!(use_event(&database, "b", id, now, true).await, Some(true), "another consumer's use is its own");
-    assert_eq!(inbox::forget(&database, now).await.unwrap(), 0);
-    assert_eq!(inbox::forget(&database, now.plus(Duration::from_millis(1))).await.unwrap(), 2);
 }

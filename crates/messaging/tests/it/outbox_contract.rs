@@ -333,7 +333,7 @@ mod in_mongo {
             let version = doc! { "$set": { "version": event.aggregateversion as i64 } };
             aggregates.update_one(doc! { "_id": &event.subject }, version).upsert(true).session(&mut *session).await?;
         }
-        writing.append(events).await
+        writing.append(events.to_vec()).await
     }
 
     #[async_trait]

@@ -1,10 +1,13 @@
 //! Queued emails are sent, each on its own: one that fails holds no other up.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::Clock;
+use contracts::ids::NotificationId;
 use futures::StreamExt as _;
+use futures::future::{Fuse, FusedFuture as _, FutureExt as _};
 use observability::logs::error_chain;
 use observability::trace::{KeyValue, Span, SpanKind};
 use service_kit::grpc::deadline;
@@ -60,6 +63,14 @@ impl AttemptError {
     }
 }
 
+/// What came of an attempt.
+enum Outcome {
+    /// It has to be marked so.
+    Sent(NotificationId),
+    /// That is kept.
+    NotSent,
+}
+
 /// The use case.
 pub struct DeliverEmails {
     /// What waits.
@@ -98,14 +109,27 @@ impl DeliverEmails {
             }
         }))
         .buffer_unordered(BATCH as usize);
-        let mut result = Ok(tried);
-        // All of them are brought to their end, also after the store failed for one.
-        while let Some(attempt) = attempts.next().await {
-            if let Err(error) = attempt {
+        let mark = |ids: Vec<NotificationId>| async move { self.queue.mark_sent(&ids, self.clock.now()).await };
+        let mut marking = pin!(Fuse::terminated());
+        let (mut result, mut sent) = (Ok(tried), Vec::new());
+        // All of them are brought to their end, also after the store failed for one. What is sent is marked beside the others: those
+        // that are sent meanwhile are marked together.
+        loop {
+            if marking.is_terminated() && !sent.is_empty() {
+                marking.set(mark(std::mem::take(&mut sent)).fuse());
+            }
+            let done = tokio::select! {
+                Some(attempt) = attempts.next() => attempt.map(|outcome| match outcome {
+                    Outcome::Sent(id) => sent.push(id),
+                    Outcome::NotSent => {}
+                }),
+                marked = &mut marking, if !marking.is_terminated() => marked,
+                else => return result,
+            };
+            if let Err(error) = done {
                 result = Err(error);
             }
         }
-        result
     }
 
     /// Delivers until `stop` is cancelled: at once when an email is queued, and when the next attempt is due.
@@ -139,12 +163,12 @@ impl DeliverEmails {
         }
     }
 
-    async fn deliver(&self, email: QueuedEmail, span: Option<&Span>) -> Result<(), RepositoryError> {
+    async fn deliver(&self, email: QueuedEmail, span: Option<&Span>) -> Result<Outcome, RepositoryError> {
         let id = email.notification_id;
         let Err(error) = self.attempt(&email).await else {
             EMAILS.with_label_values(&["sent"]).inc();
             tracing::info!(notification.id = %id, "email sent");
-            return self.queue.mark_sent(id, self.clock.now()).await;
+            return Ok(Outcome::Sent(id));
         };
         if let Some(span) = span {
             span.fail(if error.is_final() { "refused" } else { "unavailable" }, &error_chain(&error));
@@ -156,14 +180,15 @@ impl DeliverEmails {
             AfterFailure::RetryAt(next_attempt_at) => {
                 EMAILS.with_label_values(&["failed"]).inc();
                 tracing::warn!(notification.id = %id, failures, next = %next_attempt_at, error = %chain, "email not sent, trying again later");
-                self.queue.mark_failed(id, next_attempt_at).await
+                self.queue.mark_failed(id, next_attempt_at).await?;
             }
             AfterFailure::GiveUp => {
                 EMAILS.with_label_values(&["given_up"]).inc();
                 tracing::error!(notification.id = %id, failures, error = %chain, "email given up");
-                self.queue.mark_given_up(id).await
+                self.queue.mark_given_up(id).await?;
             }
         }
+        Ok(Outcome::NotSent)
     }
 
     async fn attempt(&self, email: &QueuedEmail) -> Result<(), AttemptError> {
@@ -194,5 +219,116 @@ impl DeliverEmails {
         // address that is the user's no more.
         let newest = self.contacts.save_contact(contact.clone()).await.map_err(AttemptError::Store)?;
         if newest { Ok(contact) } else { Err(AttemptError::Outdated) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use contracts::Timestamp;
+    use contracts::ids::UserId;
+    use contracts::timestamp::ManualClock;
+    use tokio::sync::Semaphore;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::email_content::EmailContent;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
+
+    /// Everything that is needed, with a store of one connection.
+    struct Scarce {
+        connection: Semaphore,
+        marked: Mutex<Vec<NotificationId>>,
+    }
+
+    impl Scarce {
+        async fn use_connection(&self) {
+            let _used = self.connection.acquire().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn id(number: u128) -> NotificationId {
+        NotificationId::from_uuid(Uuid::from_u128(number))
+    }
+
+    #[async_trait]
+    impl EmailQueue for Scarce {
+        async fn claim_due(&self, _: Timestamp, _: Timestamp, _: u32) -> Result<Vec<QueuedEmail>, RepositoryError> {
+            let email = |number| QueuedEmail {
+                notification_id: id(number),
+                user_id: UserId::from_uuid(Uuid::from_u128(number)),
+                subject: "Hello".to_owned(),
+                content: EmailContent { text: String::new(), html: None },
+                request_id: None,
+                traceparent: None,
+                created_at: NOW,
+                failures: 0,
+            };
+            Ok((0..4).map(email).collect())
+        }
+        async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError> {
+            Ok(None)
+        }
+        async fn mark_sent(&self, ids: &[NotificationId], _: Timestamp) -> Result<(), RepositoryError> {
+            self.use_connection().await;
+            self.marked.lock().unwrap().extend(ids);
+            Ok(())
+        }
+        async fn mark_failed(&self, _: NotificationId, _: Timestamp) -> Result<(), RepositoryError> {
+            unreachable!("nothing fails")
+        }
+        async fn mark_given_up(&self, _: NotificationId) -> Result<(), RepositoryError> {
+            unreachable!("nothing fails")
+        }
+    }
+
+    #[async_trait]
+    impl ContactRepository for Scarce {
+        async fn save_contact(&self, _: Contact) -> Result<bool, RepositoryError> {
+            Ok(true)
+        }
+        async fn forget_contact(&self, _: UserId, _: u64) -> Result<(), RepositoryError> {
+            Ok(())
+        }
+        async fn find_contact(&self, user_id: UserId) -> Result<Option<Contact>, RepositoryError> {
+            self.use_connection().await;
+            Ok(Some(Contact { user_id, email: "ada@souk.test".to_owned(), name: "Ada".to_owned(), version: 1 }))
+        }
+    }
+
+    #[async_trait]
+    impl UserDirectory for Scarce {
+        async fn find_user(&self, _: UserId) -> Result<Option<Contact>, DirectoryError> {
+            unreachable!("all addresses are known")
+        }
+    }
+
+    #[async_trait]
+    impl Mailer for Scarce {
+        async fn send(&self, _: OutgoingEmail) -> Result<(), MailError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn marking_does_not_wait_for_what_other_attempts_hold() {
+        let all = Arc::new(Scarce { connection: Semaphore::new(1), marked: Mutex::default() });
+        let emails = DeliverEmails {
+            queue: Arc::clone(&all) as Arc<dyn EmailQueue>,
+            contacts: Arc::clone(&all) as Arc<dyn ContactRepository>,
+            directory: Arc::clone(&all) as Arc<dyn UserDirectory>,
+            mailer: Arc::clone(&all) as Arc<dyn Mailer>,
+            clock: Arc::new(ManualClock::starting_at(NOW)),
+            signal: Arc::default(),
+        };
+        let delivered = tokio::time::timeout(LEASE, emails.deliver_due()).await;
+        assert_eq!(delivered.expect("nobody waits for ever").unwrap(), 4);
+        let mut marked = all.marked.lock().unwrap().clone();
+        marked.sort();
+        assert_eq!(marked, (0..4).map(id).collect::<Vec<_>>());
     }
 }

@@ -195,8 +195,8 @@ pub trait EmailQueue: Send + Sync {
     /// When the next attempt is due, or the next lease ends; `None` when nothing waits.
     async fn next_due(&self) -> Result<Option<Timestamp>, RepositoryError>;
 
-    /// The email is sent: it waits no more.
-    async fn mark_sent(&self, id: NotificationId, at: Timestamp) -> Result<(), RepositoryError>;
+    /// These emails are sent: they wait no more.
+    async fn mark_sent(&self, ids: &[NotificationId], at: Timestamp) -> Result<(), RepositoryError>;
 
     /// Sending failed: one failure more, next attempt then. Nothing changes for an email that waits no more.
     async fn mark_failed(&self, id: NotificationId, next_attempt_at: Timestamp) -> Result<(), RepositoryError>;
@@ -208,7 +208,7 @@ pub trait EmailQueue: Send + Sync {
 /// What need not be kept for ever.
 #[async_trait]
 pub trait Housekeeping: Send + Sync {
-    /// Forgets which events were used before this moment, and emails that were queued before it and wait no more.
+    /// Forgets which events were used before this moment, where that costs anything, and emails that were queued before it and wait no more.
     async fn forget_before(&self, moment: Timestamp) -> Result<(), RepositoryError>;
 }
 

@@ -421,14 +421,14 @@ async fn emails_wait_for_their_moment_and_leave_the_queue_when_sent_or_given_up(
     let first = &due[0];
     assert_eq!((first.user_id, first.subject.as_str(), &first.content), (user_id, "Title", &email()));
     assert_eq!((first.request_id.as_deref(), first.failures, first.created_at), (Some("r-1"), 0, START));
-    store.mark_sent(due[0].notification_id, after(1)).await.unwrap();
+    store.mark_sent(&[due[0].notification_id], after(1)).await.unwrap();
     store.mark_given_up(due[1].notification_id).await.unwrap();
     store.mark_failed(due[2].notification_id, after(5)).await.unwrap();
     assert_eq!(store.next_due().await.unwrap(), Some(after(5)));
     assert_eq!(claim(after(4), 9).await, []);
     let due_again = claim(after(5), 9).await;
     assert_eq!((due_again.len(), due_again[0].notification_id, due_again[0].failures), (1, due[2].notification_id, 1));
-    store.mark_sent(due[2].notification_id, after(6)).await.unwrap();
+    store.mark_sent(&[due[2].notification_id], after(6)).await.unwrap();
     assert_eq!(store.next_due().await.unwrap(), None);
     // Whose lease ended may say so too late.
     store.mark_failed(due[2].notification_id, after(7)).await.unwrap();
@@ -464,8 +464,9 @@ async fn what_is_old_and_done_is_forgotten_without_notifying_again(fixture: Fixt
     let once = change(user_id, order_id, CONFIRMED, 1);
     record(store, once.clone()).await;
     store.forget_before(START.plus(Duration::from_millis(1))).await.unwrap();
-    // Forgotten as an event, known as a version and as an outcome.
-    assert_eq!(record(store, once).await, Recorded::Late { email_queued: false });
+    // Forgotten as an event, or not; known as a version and as an outcome.
+    let again = record(store, once).await;
+    assert!(matches!(again, Recorded::Late { email_queued: false } | Recorded::Duplicate), "{again:?}");
     assert_eq!(names(store, user_id).await, NOTIFIED);
     // An email that still waits is kept however old it is.
     assert_eq!(
@@ -500,7 +501,7 @@ async fn sent_emails_are_forgotten_in_time_and_not_before() {
     };
     notify(&store, new_user(), 1).await;
     let id = store.claim_due(START, START, 1).await.unwrap()[0].notification_id;
-    store.mark_sent(id, START).await.unwrap();
+    store.mark_sent(&[id], START).await.unwrap();
     store.forget_before(START).await.unwrap();
     assert_eq!((kept("emails"), kept("consumed_events"), kept("notifications")), (1, 1, 1));
     store.forget_before(START.plus(Duration::from_millis(1))).await.unwrap();

@@ -387,8 +387,10 @@ impl EmailQueue for InMemoryStore {
         Ok(self.tables.lock().unwrap().emails.iter().filter_map(|(_, due)| *due).min())
     }
 
-    async fn mark_sent(&self, id: NotificationId, _: Timestamp) -> Result<(), RepositoryError> {
-        self.settle(id, None, 0);
+    async fn mark_sent(&self, ids: &[NotificationId], _: Timestamp) -> Result<(), RepositoryError> {
+        for id in ids {
+            self.settle(*id, None, 0);
+        }
         Ok(())
     }
 

@@ -130,6 +130,11 @@ impl EventHandler for ProductUpdates {
         published.await.map_err(|_| ConsumeError::Transient("products can't be read or sent now".to_owned()))
     }
 
+    /// All that wait are published together, and read anew for it.
+    fn in_order(&self) -> bool {
+        false
+    }
+
     async fn catch_up(&self) {
         for channel in self.watchers.channels() {
             if matches!(channel, Channel::Product(_) | Channel::Catalogue)

@@ -10,7 +10,8 @@ mod proxy;
 use std::sync::Arc;
 
 use contracts::timestamp::SystemClock;
-use lapin::options::{BasicGetOptions, ConfirmSelectOptions};
+use lapin::options::{BasicGetOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 use messaging::bus::Deliveries;
 use messaging::{Broker, EventBus};
@@ -71,6 +72,13 @@ struct Client {
 }
 
 impl Client {
+    /// How many consume a queue.
+    async fn consumers(&self, queue: &str) -> u32 {
+        let (name, passive) =
+            (self.world.name(queue).as_str().into(), QueueDeclareOptions { passive: true, ..Default::default() });
+        self.channel.queue_declare(name, passive, FieldTable::default()).await.unwrap().consumer_count()
+    }
+
     /// The next message of a queue, which must come.
     async fn get(&self, queue: &str) -> lapin::message::Delivery {
         let deadline = Instant::now() + PATIENCE;

@@ -74,6 +74,30 @@ async fn publishing_fails_fast_in_an_outage_and_consuming_goes_on_after_it() {
 
 #[tokio::test]
 #[ignore = "needs SOUK_TEST_AMQP_URL"]
+async fn who_asks_again_and_again_while_the_connection_comes_back_is_one_consumer() {
+    let world = World::new();
+    let proxy = Proxy::to(&world.broker).await;
+    let bus = world.at(&proxy.url).bus().await;
+    let mut queue = bus.subscribe(subscription("a", &["#"])).await.unwrap();
+    proxy.cut();
+    expect_nothing(&mut queue).await;
+    let sent = event("x", "1", 1);
+    publish(world.bus().await.as_ref(), std::slice::from_ref(&sent)).await;
+    proxy.restore();
+    let deadline = Instant::now() + PATIENCE;
+    let batch = loop {
+        // Less than it takes to consume again.
+        if let Ok(batch) = tokio::time::timeout(Duration::from_millis(1), queue.next()).await {
+            break batch.unwrap();
+        }
+        assert!(Instant::now() < deadline, "the event should have come");
+    };
+    assert_eq!(ids(&batch), [sent.id]);
+    assert_eq!(world.client().await.consumers("a").await, 1);
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_AMQP_URL"]
 async fn a_network_that_swallows_everything_ends_a_publish_in_bounded_time_and_is_noticed() {
     let world = World::new();
     let proxy = Proxy::to(&world.broker).await;

@@ -81,12 +81,12 @@ fn waiting(id: NotificationId) -> Document {
 }
 
 impl MongoStore {
-    async fn update_email(&self, email: Document, change: Document) -> Result<(), RepositoryError> {
+    async fn update_emails(&self, which: Document, change: Document) -> Result<(), RepositoryError> {
         let update = async {
-            self.collection::<Document>(EMAILS).update_one(email, change).await?;
+            self.collection::<Document>(EMAILS).update_many(which, change).await?;
             Ok::<_, StoreError>(())
         };
-        Ok(self.database.within("update email", update).await?)
+        Ok(self.database.within("update emails", update).await?)
     }
 }
 
@@ -135,18 +135,19 @@ impl EmailQueue for MongoStore {
         Ok(self.database.within("next due email", next).await?)
     }
 
-    async fn mark_sent(&self, id: NotificationId, at: Timestamp) -> Result<(), RepositoryError> {
-        let email = doc! { "_id": id.to_string() };
-        self.update_email(email, doc! { "$set": { "waiting": false, "sent_at": date(at) } }).await
+    async fn mark_sent(&self, ids: &[NotificationId], at: Timestamp) -> Result<(), RepositoryError> {
+        let ids: Vec<String> = ids.iter().map(NotificationId::to_string).collect();
+        let sent = doc! { "$set": { "waiting": false, "sent_at": date(at) } };
+        self.update_emails(doc! { "_id": { "$in": ids } }, sent).await
     }
 
     async fn mark_failed(&self, id: NotificationId, next_attempt_at: Timestamp) -> Result<(), RepositoryError> {
         let later = doc! { "next_attempt_at": date(next_attempt_at) };
-        self.update_email(waiting(id), doc! { "$inc": { "attempts": 1_i64 }, "$set": later }).await
+        self.update_emails(waiting(id), doc! { "$inc": { "attempts": 1_i64 }, "$set": later }).await
     }
 
     async fn mark_given_up(&self, id: NotificationId) -> Result<(), RepositoryError> {
-        self.update_email(waiting(id), doc! { "$inc": { "attempts": 1_i64 }, "$set": { "waiting": false } }).await
+        self.update_emails(waiting(id), doc! { "$inc": { "attempts": 1_i64 }, "$set": { "waiting": false } }).await
     }
 }
 
@@ -154,7 +155,6 @@ impl EmailQueue for MongoStore {
 impl Housekeeping for MongoStore {
     async fn forget_before(&self, moment: Timestamp) -> Result<(), RepositoryError> {
         let forget = async {
-            messaging::mongo::inbox::forget(&self.database, moment).await?;
             let done = doc! { "waiting": false, "created_at": { "$lt": date(moment) } };
             self.collection::<Document>(EMAILS).delete_many(done).await?;
             Ok::<_, StoreError>(())

@@ -178,7 +178,7 @@ impl MongoStore {
         Ok(i64::try_from(count).unwrap_or(i64::MAX))
     }
 
-    /// Writes what was appended, with the rest of the transaction.
+    /// Writes what was appended, with the rest of the transaction. Its events are not logged: the entries are their log.
     pub(super) async fn write_entries(
         &self,
         writing: &mut Writing<'_>,
@@ -189,7 +189,7 @@ impl MongoStore {
         for entry in &appender.entries {
             bulk.insert(&entries, entry)?;
         }
-        writing.append_at(&mut bulk, appender.first_position, &appender.events)?;
+        writing.announce_at(&mut bulk, appender.first_position, appender.events)?;
         Ok(writing.bulk(bulk).await?)
     }
 

@@ -34,8 +34,6 @@ use turns::Turns;
 const FINISHED_EMAILS_KEPT: Duration = Duration::from_hours(60 * 24);
 /// The database, if the address names none.
 const DEFAULT_NAME: &str = "notification";
-/// The consumer's name among the used events.
-const CONSUMER: &str = "notification.events";
 
 const HEADS: &str = "inbox_heads";
 const ENTRIES: &str = "inbox_entries";

@@ -2,7 +2,7 @@
 
 use contracts::ids::{OrderId, UserId};
 use futures::TryStreamExt as _;
-use messaging::mongo::{Bulk, Writing, inbox};
+use messaging::mongo::{Bulk, MongoError, Writing};
 use mongodb::bson::{DateTime, Document, bson, doc};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::emails::EmailDocument;
 use super::entries::{Addition, Appender};
 use super::error::{StoreError, date, integer, parsed, unsigned};
 use super::notifications::NotificationDocument;
-use super::{CONSUMER, EMAILS, MUTED, MongoStore, NOTIFICATIONS, ORDER_VERSIONS};
+use super::{EMAILS, MUTED, MongoStore, NOTIFICATIONS, ORDER_VERSIONS};
 use crate::application::ports::{NotificationDraft, OrderChange, Recorded};
 use crate::domain::inbox::InboxEvent;
 use crate::domain::notification::Notification;
@@ -28,6 +28,9 @@ struct OrderVersion {
     /// The kinds of the outcomes that were told, in the inbox or by email alone; absent as above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     told: Option<Vec<String>>,
+    /// The ids of its events that were used; none of those that earlier builds used.
+    #[serde(default)]
+    used: Vec<String>,
 }
 
 /// An outcome that is told, but not in the inbox, at the user's wish.
@@ -47,6 +50,16 @@ struct Known {
     told: Vec<String>,
     /// The order's document does not tell them yet.
     told_elsewhere: bool,
+    /// The ids of its events that were used.
+    used: Vec<String>,
+}
+
+impl Known {
+    /// The order's document, if it is still as it was read.
+    fn as_read(self, order_id: OrderId) -> Document {
+        let told = if self.told_elsewhere { bson!({ "$exists": false }) } else { bson!(self.told) };
+        doc! { "_id": order_id.to_string(), "version": integer(self.version.unwrap_or(0)), "told": told }
+    }
 }
 
 /// What an event does.
@@ -75,27 +88,37 @@ impl MongoStore {
     pub(super) async fn write_order_change(&self, change: &OrderChange) -> Result<Recorded, StoreError> {
         let _turn = self.turns.of(change.user_id).await;
         let mut writing = self.database.write();
+        // An order that is created is not asked for. If it was known nevertheless, its document is in the way of a second one.
+        let mut is_new = change.arrival.opens;
         loop {
-            let outcome = self.try_order_change(&mut writing, change).await;
+            let outcome = self.try_order_change(&mut writing, change, is_new).await;
             match writing.settle(outcome).await {
                 None => {}
-                Some(Err(StoreError::Taken)) if inbox::was_used(&self.database, CONSUMER, change.event_id).await? => {
-                    return Ok(Recorded::Duplicate);
-                }
+                Some(Err(StoreError::Taken)) if is_new => {}
                 Some(done) => return done,
             }
+            is_new = false;
         }
     }
 
     /// Reads outside of the transaction, which others of this inbox wait for; what was read guards what is written.
-    async fn try_order_change(&self, writing: &mut Writing<'_>, change: &OrderChange) -> Result<Recorded, StoreError> {
+    async fn try_order_change(
+        &self,
+        writing: &mut Writing<'_>,
+        change: &OrderChange,
+        is_new: bool,
+    ) -> Result<Recorded, StoreError> {
         let draft = change.notification.as_ref();
-        let (known, channels) = tokio::try_join!(self.known_order(change.order_id), async {
+        let known = async { if is_new { Ok(Known::default()) } else { self.known_order(change.order_id).await } };
+        let (known, channels) = tokio::try_join!(known, async {
             match draft {
                 Some(draft) => self.channels_of(change.user_id, draft.kind).await,
                 None => Ok(Channels::default()),
             }
         })?;
+        if known.used.contains(&change.event_id.to_string()) {
+            return Ok(Recorded::Duplicate);
+        }
         let ruling = rule(known.version, change.arrival);
         if ruling == Ruling::Wait {
             return Ok(Recorded::Waits { missing: known.version.unwrap_or(0) + 1 });
@@ -104,12 +127,17 @@ impl MongoStore {
         let effects = Effects { shown: ruling == Ruling::Use, told, channels };
         let email_queued = told.is_some() && channels.email;
         if !effects.shown && told.is_none() {
-            let first = inbox::record_use(&self.database, CONSUMER, change.event_id, change.now).await?;
-            return Ok(if first { Recorded::Late { email_queued } } else { Recorded::Duplicate });
+            let used = doc! { "$addToSet": { "used": change.event_id.to_string() } };
+            let orders = self.collection::<OrderVersion>(ORDER_VERSIONS);
+            let noted = orders.update_one(known.as_read(change.order_id), used).await?;
+            return if noted.matched_count == 1 {
+                Ok(Recorded::Late { email_queued })
+            } else {
+                Err(MongoError::Stale.into())
+            };
         }
         let mut appender = self.appender(writing, effects.addition(change)).await?;
         let mut bulk = Bulk::new();
-        inbox::record_use_with(&self.database, CONSUMER, change.event_id, change.now, &mut bulk)?;
         self.keep_order(&mut bulk, change, known, &effects)?;
         if effects.shown {
             let entry_id = format!("{}/{}", change.event_id, change.entry.as_str());
@@ -128,9 +156,9 @@ impl MongoStore {
         let Some(found) = found else { return Ok(Known::default()) };
         let version = Some(unsigned(found.version, ORDER_VERSIONS, &id)?);
         if let Some(told) = found.told {
-            return Ok(Known { version, told, told_elsewhere: false });
+            return Ok(Known { version, told, told_elsewhere: false, used: found.used });
         }
-        let mut known = Known { version, told: Vec::new(), told_elsewhere: true };
+        let mut known = Known { version, told: Vec::new(), told_elsewhere: true, used: found.used };
         for outcomes in [NOTIFICATIONS, MUTED] {
             let mut told = self.collection::<Document>(outcomes).find(doc! { "order_id": &id }).await?;
             while let Some(outcome) = told.try_next().await? {
@@ -150,21 +178,22 @@ impl MongoStore {
         effects: &Effects<'_>,
     ) -> Result<(), StoreError> {
         let orders = self.collection::<OrderVersion>(ORDER_VERSIONS);
-        let id = change.order_id.to_string();
         let version = if effects.shown { Some(change.arrival.version) } else { known.version };
         let document = OrderVersion {
-            order_id: id.clone(),
+            order_id: change.order_id.to_string(),
             version: integer(version.unwrap_or(0)),
             user_id: Some(change.user_id.to_string()),
             told: Some(
                 known.told.iter().cloned().chain(effects.told.map(|told| told.kind.as_str().to_owned())).collect(),
             ),
+            used: known.used.iter().cloned().chain([change.event_id.to_string()]).collect(),
         };
-        let Some(before) = known.version else { return Ok(bulk.insert(&orders, &document)?) };
-        let mut as_read = doc! { "_id": id, "version": integer(before) };
-        as_read.insert("told", if known.told_elsewhere { bson!({ "$exists": false }) } else { bson!(known.told) });
-        let newest = doc! { "version": document.version, "user_id": document.user_id, "told": document.told };
-        bulk.update(&orders, as_read, doc! { "$set": newest });
+        if known.version.is_none() {
+            return Ok(bulk.insert(&orders, &document)?);
+        }
+        let OrderVersion { version, user_id, told, used, .. } = document;
+        let newest = doc! { "version": version, "user_id": user_id, "told": told, "used": used };
+        bulk.update(&orders, known.as_read(change.order_id), doc! { "$set": newest });
         Ok(())
     }
 

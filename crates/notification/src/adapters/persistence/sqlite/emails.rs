@@ -80,9 +80,17 @@ impl EmailQueue for SqliteStore {
         Ok(found.await?)
     }
 
-    async fn mark_sent(&self, id: NotificationId, at: Timestamp) -> Result<(), RepositoryError> {
-        let statement = "UPDATE emails SET sent_at = ?2, next_attempt_at = NULL WHERE notification_id = ?1";
-        self.update_email(statement, (id.to_string(), at.unix_ms())).await
+    async fn mark_sent(&self, ids: &[NotificationId], at: Timestamp) -> Result<(), RepositoryError> {
+        let ids: Vec<String> = ids.iter().map(NotificationId::to_string).collect();
+        let marked = self.database.write("mark emails sent", move |connection| {
+            let statement = "UPDATE emails SET sent_at = ?2, next_attempt_at = NULL WHERE notification_id = ?1";
+            let mut update = connection.prepare_cached(statement)?;
+            for id in ids {
+                update.execute((id, at.unix_ms()))?;
+            }
+            Ok::<_, SqliteError>(())
+        });
+        Ok(marked.await?)
     }
 
     async fn mark_failed(&self, id: NotificationId, next_attempt_at: Timestamp) -> Result<(), RepositoryError> {

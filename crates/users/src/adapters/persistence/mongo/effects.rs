@@ -38,14 +38,14 @@ impl MongoStore {
             self.revoke(session, revocation).await?;
         }
         let (mut which, at) = match effects.ended {
-            EndedSessions::None => return Ok(writing.append(&effects.events).await?),
+            EndedSessions::None => return Ok(writing.append(effects.events.clone()).await?),
             EndedSessions::One(id, at) => (doc! { "_id": id.to_string() }, at),
             EndedSessions::All(at) => (doc! { "user_id": &id }, at),
         };
         which.insert("revoked_at", mongodb::bson::Bson::Null);
         let end = doc! { "$set": { "revoked_at": date(at) } };
         self.sessions().update_many(which, end).session(session).await?;
-        Ok(writing.append(&effects.events).await?)
+        Ok(writing.append(effects.events.clone()).await?)
     }
 
     async fn revoke(&self, session: &mut ClientSession, revocation: &Revocation) -> Result<(), StoreError> {

@@ -91,7 +91,7 @@ impl MongoStore {
         if let Some(new) = new_session {
             self.insert_session(session, new).await?;
         }
-        Ok(writing.append(std::slice::from_ref(event)).await?)
+        Ok(writing.append([event.clone()]).await?)
     }
 
     async fn try_change(

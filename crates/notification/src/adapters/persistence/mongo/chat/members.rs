@@ -107,7 +107,7 @@ impl MongoStore {
         let Some(member) = self.find_member(session, room_id, user_id).await? else { return Ok(None) };
         let position = self.position_at(session, room_id, member.read_seq).await?;
         let member = member.into_member(&position.map(Position::into_pair).into_iter().collect())?;
-        writing.append(joined.as_slice()).await?;
+        writing.append(joined).await?;
         Ok(Some(member))
     }
 
@@ -126,7 +126,7 @@ impl MongoStore {
         let this = doc! { "_id": key(room_id, user_id) };
         self.collection::<MemberDocument>(CHAT_MEMBERS).delete_one(this).session(session).await?;
         let left = RoomEvents { ids: self.ids.as_ref(), room_id, on }.member_left(room.version, user_id);
-        writing.append(&[left]).await?;
+        writing.append([left]).await?;
         Ok(true)
     }
 

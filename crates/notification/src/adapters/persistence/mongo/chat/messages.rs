@@ -107,7 +107,7 @@ impl MongoStore {
         messages.insert_one(document).session(&mut *session).await?;
         self.save_reading(session, room_id, user_id, member.reading()?.posted(message.seq)).await?;
         let event = RoomEvents { ids: self.ids.as_ref(), room_id, on }.message_created(room.version, &message);
-        writing.append(&[event]).await?;
+        writing.append([event]).await?;
         Ok(Posted::Stored(message))
     }
 

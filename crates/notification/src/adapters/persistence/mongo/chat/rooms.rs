@@ -95,7 +95,7 @@ impl MongoStore {
         let session = writing.begin().await?;
         self.collection(CHAT_ROOMS).insert_one(RoomDocument::of(room)).session(&mut *session).await?;
         let joined = self.join(session, room.id, room.owner_id, on).await?;
-        Ok(writing.append(joined.as_slice()).await?)
+        Ok(writing.append(joined).await?)
     }
 
     pub(super) async fn try_open_support(
@@ -118,7 +118,7 @@ impl MongoStore {
         for user_id in [room.owner_id, visitor] {
             joined.extend(self.join(session, room.id, user_id, on).await?);
         }
-        writing.append(&joined).await?;
+        writing.append(joined).await?;
         Ok(room)
     }
 
