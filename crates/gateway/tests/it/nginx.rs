@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::live_events::Listener;
+use crate::sio::Client;
 use crate::world::{PATIENCE, World, eventually, refusal, settings, user_id};
 
 /// A running nginx; it ends with this.
@@ -70,7 +71,7 @@ impl Nginx {
     }
 }
 
-/// A server that writes down the head of every request, and answers 200 or nothing at all.
+/// A server that writes down the head of every request, and gives all the same answer, or none at all.
 #[derive(Clone)]
 struct Witness {
     address: SocketAddr,
@@ -79,18 +80,29 @@ struct Witness {
 
 impl Witness {
     async fn new(answers: bool) -> Self {
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        Self::answering(answers.then_some(answer)).await
+    }
+
+    /// As a gateway that moves its clients elsewhere.
+    async fn stopping() -> Self {
+        let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        Self::answering(Some(answer)).await
+    }
+
+    async fn answering(answer: Option<&'static [u8]>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let witness = Self { address: listener.local_addr().unwrap(), heads: Arc::default() };
         let heads = Arc::clone(&witness.heads);
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(Self::serve(socket, Arc::clone(&heads), answers));
+                tokio::spawn(Self::serve(socket, Arc::clone(&heads), answer));
             }
         });
         witness
     }
 
-    async fn serve(mut socket: TcpStream, heads: Arc<Mutex<Vec<String>>>, answers: bool) {
+    async fn serve(mut socket: TcpStream, heads: Arc<Mutex<Vec<String>>>, answer: Option<&'static [u8]>) {
         let mut head = Vec::new();
         while !head.windows(4).any(|window| window == b"\r\n\r\n") {
             if socket.read_buf(&mut head).await.unwrap_or(0) == 0 {
@@ -98,8 +110,7 @@ impl Witness {
             }
         }
         heads.lock().unwrap().push(String::from_utf8(head).unwrap());
-        if answers {
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        if let Some(answer) = answer {
             let _ = socket.write_all(answer).await;
         }
     }
@@ -209,6 +220,42 @@ async fn gateways_are_told_who_asks_and_a_socket_session_stays_where_it_is() {
     }
     let both = [upstreams[0].heads().len(), upstreams[1].heads().len()];
     assert!(both.iter().all(|count| *count > 0), "a WebSocket may go anywhere: {both:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs SOUK_TEST_NGINX"]
+async fn while_a_gateway_stops_sockets_begin_and_go_on_at_the_other_and_nowhere_else_is_it_passed_by() {
+    let world = World::new().await;
+    let mut sent_on = 0;
+    for stops_first in [true, false] {
+        let stopping = Witness::stopping().await;
+        let upstreams = if stops_first { [stopping.address, world.address] } else { [world.address, stopping.address] };
+        let nginx = Nginx::before(upstreams).await;
+        let address: SocketAddr = nginx.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let auth = json!({ "token": world.token() });
+        for _ in 0..4 {
+            let mut socket = Client::connect(address, "/", &auth).await.unwrap();
+            assert_eq!(socket.hear("inbox:ready").await["head"], 0);
+        }
+        // Every request of a session goes where the client's address leads, so to the one that stops in one of the two cases.
+        let url = format!("{}/socket.io/?EIO=4&transport=polling", nginx.url);
+        let open = world.http.get(&url).send().await.unwrap().text().await.unwrap();
+        let open: Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
+        let session = format!("{url}&sid={}", open["sid"].as_str().unwrap());
+        let posted = world.http.post(&session).body(format!("40{auth}")).send().await.unwrap();
+        assert_eq!(posted.status(), StatusCode::OK);
+        let polled = world.http.get(&session).send().await.unwrap().text().await.unwrap();
+        assert!(polled.starts_with("40{"), "{polled}");
+        sent_on += stopping.heads().iter().filter(|head| head.contains("transport=polling")).count();
+        // What it says elsewhere is its answer: such a gateway serves, and 503 may be the truth.
+        let statuses = async |path: &str| {
+            let url = format!("{}{path}", nginx.url);
+            futures::future::join_all((0..6).map(|_| world.http.get(&url).send())).await
+        };
+        let told = statuses("/api/products").await;
+        assert!(told.iter().any(|answer| answer.as_ref().unwrap().status() == StatusCode::SERVICE_UNAVAILABLE));
+    }
+    assert_eq!(sent_on, 3, "handshake, POST and poll");
 }
 
 #[tokio::test]

@@ -71,6 +71,12 @@ impl Refused {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: 4, message: "Server shutting down".to_owned() }
     }
 
+    /// Whose session this server does not know. While it stops, a balancer that sends the requests of a session by the address of the
+    /// client sends it those of sessions that begin at another server meanwhile: 503 has it ask that one.
+    fn stranger(hub: &Hub) -> Self {
+        if hub.is_stopping() { Self::stopping(hub) } else { Self::unknown_session() }
+    }
+
     fn into_response(self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
@@ -163,7 +169,7 @@ async fn route(hub: &Arc<Hub>, request: HttpRequest, payload: web::Payload) -> R
             handshake(hub, request, payload, transport).await
         }
         Some(sid) => {
-            let conn = sid.parse::<Id>().ok().and_then(|id| hub.find(id)).ok_or_else(Refused::unknown_session)?;
+            let conn = sid.parse::<Id>().ok().and_then(|id| hub.find(id)).ok_or_else(|| Refused::stranger(hub))?;
             if request.method() == Method::OPTIONS {
                 return Err(Refused::bad_method());
             }

@@ -53,7 +53,10 @@ async fn from_the_call_on_handshakes_are_refused() {
     assert_eq!(answer.headers()["retry-after"], "1");
     assert_eq!(answer.json::<Value>().await.unwrap(), refusal(4, "Server shutting down"));
     tokio_tungstenite::connect_async(server.websocket_url("")).await.unwrap_err();
-    assert_eq!(server.io.stats().refused_while_stopping, 2);
+    // Nor are the requests of sessions that another server has.
+    let stranger = polling.http.get(server.url("transport=polling&sid=begun-elsewhere")).send().await.unwrap();
+    assert_eq!(stranger.status(), 503);
+    assert_eq!(server.io.stats().refused_while_stopping, 3);
     // Those that are there are served until it is their turn, and may still move to a WebSocket.
     let (mut upgraded, _) = polling.upgrade().await;
     server.io.of("/").unwrap().emit("still", &(1, 2)).unwrap();
@@ -114,7 +117,7 @@ async fn a_polling_client_is_told_by_the_request_that_waits_or_the_next() {
     within("both are told", server.io.drain(rate(1000))).await;
     assert_eq!(within("the waiting", poll).await.unwrap(), ["1"]);
     assert_eq!(within("the other", next).await.unwrap(), ["1"]);
-    assert_eq!(waiting.try_poll().await.0, 400, "it is forgotten");
+    assert_eq!(waiting.try_poll().await.0, 503, "it is forgotten, and may ask another");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
