@@ -1,6 +1,7 @@
 //! Who is calling.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
@@ -17,6 +18,9 @@ use crate::problem::Problem;
 
 /// The metadata of a refused token whose user is banned.
 pub const BANNED: &str = "banned";
+
+/// How long a request waits for the list of revoked tokens: a gateway that has just started has it in a moment.
+const LIST_WITHIN: Duration = Duration::from_millis(500);
 
 /// Decides whether an access token is good: signed by users, not expired, not revoked.
 pub struct Access {
@@ -52,7 +56,8 @@ impl Access {
             tokio::time::timeout(deadline::remaining(), self.verifier.verify(token)).await.unwrap_or_else(|_| {
                 Err(Refusal::new(Reason::Unavailable, "the keys of access tokens did not come in time"))
             })?;
-        if !self.revocations.is_loaded() {
+        let at_most = deadline::remaining().min(LIST_WITHIN);
+        if !self.revocations.is_loaded() && tokio::time::timeout(at_most, self.revocations.loaded()).await.is_err() {
             return Err(Refusal::new(Reason::Unavailable, "the revoked tokens are not known yet"));
         }
         if self.is_revoked(&user) {

@@ -1,6 +1,7 @@
 //! Access tokens that no longer count although they have not expired.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use contracts::ids::{SessionId, UserId};
 use contracts::{Clock, Timestamp};
 use service_kit::auth::{ACCESS_TOKEN_TTL, UserCaller};
+use tokio::sync::Notify;
 
 /// How much longer than any token that it covers a revocation is kept, for clocks that differ.
 const MARGIN: Duration = Duration::from_mins(1);
@@ -18,6 +20,7 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 pub struct Revocations {
     clock: Arc<dyn Clock>,
     loaded: AtomicBool,
+    told: Notify,
     list: RwLock<List>,
 }
 
@@ -33,7 +36,7 @@ struct List {
 impl Revocations {
     /// An empty list, not yet loaded.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, loaded: AtomicBool::new(false), list: RwLock::default() }
+        Self { clock, loaded: AtomicBool::new(false), told: Notify::new(), list: RwLock::default() }
     }
 
     /// Whether what was revoked before this process started is known.
@@ -44,6 +47,17 @@ impl Revocations {
     /// From now on the list is complete.
     pub fn mark_loaded(&self) {
         self.loaded.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+
+    /// Waits until the list is complete.
+    pub async fn loaded(&self) {
+        let mut told = pin!(self.told.notified());
+        // Registered before looking: what is told in between is not slept through.
+        told.as_mut().enable();
+        if !self.is_loaded() {
+            told.await;
+        }
     }
 
     /// Voids the tokens issued up to `not_before`: of one sign-in, or of all the user's. A later moment already known stays.
@@ -126,6 +140,20 @@ mod tests {
         assert!(!list.cover(&user(2, 10, START)));
         list.revoke(caller.user_id, None, START.minus(Duration::from_secs(9)));
         assert!(list.cover(&caller), "an older revocation that comes late must not lift a newer one");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_list_is_told_when_it_is_complete() {
+        let list = Arc::new(Revocations::new(Arc::new(ManualClock::starting_at(START))));
+        let waiting = tokio::spawn({
+            let list = Arc::clone(&list);
+            async move { list.loaded().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        list.mark_loaded();
+        waiting.await.unwrap();
+        list.loaded().await;
     }
 
     #[test]

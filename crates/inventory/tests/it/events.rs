@@ -35,8 +35,9 @@ fn told(event: &Event) -> (String, String, u64) {
 #[tokio::test]
 async fn a_reservation_tells_each_of_its_turns_once_with_gapless_versions() {
     let (world, clock) = World::at_rest().await;
-    world.add_product("TEA-1", 10).await;
     let mut heard = listen(&world).await;
+    world.add_product("TEA-1", 10).await;
+    assert_eq!(next(heard.as_mut(), 1).await[0].event_type, "product.created");
     let mut orders = world.service("orders");
     let context = RequestContext::accept(Some("checkout-7"), None);
     let sold = order(1);

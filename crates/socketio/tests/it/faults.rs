@@ -180,7 +180,7 @@ async fn a_closed_server_tells_its_clients_and_takes_no_new_ones() {
     assert_eq!(ws.end().await, Incoming::Close(1001, "server shutting down".to_owned()));
     assert_eq!(poll.await.unwrap(), ["1"]);
     assert_eq!(away.poll().await, ["1"]);
-    assert_eq!(away.try_poll().await.0, 400);
+    assert_eq!(away.try_poll().await.0, 503);
     let new = reqwest::get(server.url("transport=polling")).await.unwrap();
     assert_eq!(new.status(), 503);
     for _ in 0..3 {
