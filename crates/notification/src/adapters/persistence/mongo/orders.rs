@@ -56,8 +56,8 @@ struct Known {
 
 impl Known {
     /// The order's document, if it is still as it was read.
-    fn as_read(self, order_id: OrderId) -> Document {
-        let told = if self.told_elsewhere { bson!({ "$exists": false }) } else { bson!(self.told) };
+    fn as_read(&self, order_id: OrderId) -> Document {
+        let told = if self.told_elsewhere { bson!({ "$exists": false }) } else { bson!(self.told.clone()) };
         doc! { "_id": order_id.to_string(), "version": integer(self.version.unwrap_or(0)), "told": told }
     }
 }
