@@ -123,7 +123,12 @@ impl Consumer {
         let most = self.subscription.prefetch.max(1);
         let mut done: Vec<Worked> = Vec::new();
         let (mut settle_at, mut ask_at) = (Instant::now(), Instant::now());
-        while !(stop.is_cancelled() && lanes.is_idle() && done.is_empty()) {
+        loop {
+            // Once a round: at least one branch below must be open.
+            let stopping = stop.is_cancelled();
+            if stopping && lanes.is_idle() && done.is_empty() {
+                return;
+            }
             let result = if !done.is_empty() && (lanes.is_idle() || settle_at <= Instant::now()) {
                 settle(deliveries.as_mut(), &mut lanes, &mut done).await
             } else {
@@ -136,7 +141,7 @@ impl Consumer {
                         Ok(())
                     }
                     () = tokio::time::sleep_until(settle_at), if !done.is_empty() => Ok(()),
-                    batch = next(deliveries.as_mut(), ask_at), if !stop.is_cancelled() && lanes.in_work() < most => {
+                    batch = next(deliveries.as_mut(), ask_at), if !stopping && lanes.in_work() < most => {
                         if deliveries.has_missed() {
                             handler.catch_up().await;
                         }
@@ -146,9 +151,7 @@ impl Consumer {
                             }
                         })
                     }
-                    () = stop.cancelled(), if !stop.is_cancelled() => Ok(()),
-                    // It was stopped since the loop began this round.
-                    else => Ok(()),
+                    () = stop.cancelled(), if !stopping => Ok(()),
                 }
             };
             if let Err(error) = result {

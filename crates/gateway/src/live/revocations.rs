@@ -1,15 +1,13 @@
 //! Access tokens that no longer count although they have not expired.
 
 use std::collections::{HashMap, HashSet};
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use contracts::ids::{SessionId, UserId};
 use contracts::{Clock, Timestamp};
 use service_kit::auth::{ACCESS_TOKEN_TTL, UserCaller};
-use tokio::sync::Notify;
+use tokio::sync::SetOnce;
 
 /// How much longer than any token that it covers a revocation is kept, for clocks that differ.
 const MARGIN: Duration = Duration::from_mins(1);
@@ -19,8 +17,7 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// What is revoked: for a user or for one sign-in, the moment up to which its tokens are void.
 pub struct Revocations {
     clock: Arc<dyn Clock>,
-    loaded: AtomicBool,
-    told: Notify,
+    loaded: SetOnce<()>,
     list: RwLock<List>,
 }
 
@@ -36,28 +33,23 @@ struct List {
 impl Revocations {
     /// An empty list, not yet loaded.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, loaded: AtomicBool::new(false), told: Notify::new(), list: RwLock::default() }
+        Self { clock, loaded: SetOnce::new(), list: RwLock::default() }
     }
 
     /// Whether what was revoked before this process started is known.
     pub fn is_loaded(&self) -> bool {
-        self.loaded.load(Ordering::Acquire)
+        self.loaded.initialized()
     }
 
     /// From now on the list is complete.
     pub fn mark_loaded(&self) {
-        self.loaded.store(true, Ordering::Release);
-        self.told.notify_waiters();
+        // It may have been loaded before.
+        let _ = self.loaded.set(());
     }
 
     /// Waits until the list is complete.
     pub async fn loaded(&self) {
-        let mut told = pin!(self.told.notified());
-        // Registered before looking: what is told in between is not slept through.
-        told.as_mut().enable();
-        if !self.is_loaded() {
-            told.await;
-        }
+        self.loaded.wait().await;
     }
 
     /// Voids the tokens issued up to `not_before`: of one sign-in, or of all the user's. A later moment already known stays.

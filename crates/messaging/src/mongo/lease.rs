@@ -83,13 +83,12 @@ impl Lease {
     }
 
     fn note_looks(&self, count: i64) {
-        let mut looks = self.looks();
-        if looks.count != count {
-            *looks = Looks { count, at: Some(Instant::now()) };
+        if self.looks().count != count {
+            self.expect_looks(count);
         }
     }
 
-    /// The lease is new: nobody knows yet who else is there.
+    /// Others looked; or the lease is new, and nobody knows yet who else is there.
     fn expect_looks(&self, count: i64) {
         *self.looks() = Looks { count, at: Some(Instant::now()) };
     }

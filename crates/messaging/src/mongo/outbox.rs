@@ -23,7 +23,7 @@ use super::watch::Watch;
 use super::{CollectionPlan, index, lease, positions, unique_index};
 use crate::outbox::{OutboxError, OutboxSource};
 
-pub(super) const EVENTS: &str = "events";
+const EVENTS: &str = "events";
 pub(super) const OUTBOX: &str = "outbox";
 /// How often the others look whether they may.
 const STANDBY_POLL: Duration = Duration::from_millis(500);
@@ -44,16 +44,16 @@ pub(super) fn plan() -> Vec<CollectionPlan> {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct StoredEvent {
+struct StoredEvent {
     #[serde(rename = "_id")]
-    pub(super) position: i64,
+    position: i64,
     event_id: String,
     #[serde(rename = "type")]
     event_type: String,
     subject: String,
     aggregate_version: i64,
     /// The event as it is published, JSON.
-    pub(super) body: String,
+    body: String,
 }
 
 /// An event, or several that are published together.
@@ -61,7 +61,7 @@ pub(super) struct StoredEvent {
 pub(super) struct Waiting {
     /// Of its first event; the others follow.
     #[serde(rename = "_id")]
-    pub(super) position: i64,
+    position: i64,
     /// The events as they are published, JSON: what waits is read at once. Absent in documents of earlier builds.
     #[serde(default)]
     bodies: Vec<String>,
@@ -74,6 +74,28 @@ pub(super) struct Waiting {
     /// Who appended them; absent as above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     by: Option<ObjectId>,
+}
+
+impl Waiting {
+    /// Its events, whichever build wrote it.
+    async fn into_events(self, database: &Database) -> Result<Vec<Event>, MongoError> {
+        let Self { position, mut bodies, body, .. } = self;
+        if bodies.is_empty() {
+            bodies.push(match body {
+                Some(body) => body,
+                None => logged(database, position).await?,
+            });
+        }
+        let parse = |(position, body): (i64, &String)| {
+            serde_json::from_str(body).map_err(|error| MongoError::Document(format!("event {position}: {error}")))
+        };
+        (position..).zip(&bodies).map(parse).collect()
+    }
+}
+
+async fn logged(database: &Database, position: i64) -> Result<String, MongoError> {
+    let event = database.collection::<StoredEvent>(EVENTS).find_one(doc! { "_id": position }).await?;
+    event.map(|event| event.body).ok_or_else(|| MongoError::Document(format!("event {position} is not in the log")))
 }
 
 /// Events as they are published, JSON.
@@ -175,18 +197,8 @@ impl MongoOutbox {
         let waiting = self.waiting_of_one_moment(i64::try_from(asked).unwrap_or(i64::MAX)).await?;
         self.handoff().was_read(waiting.iter().map(|waiting| waiting.position), waiting.len() < asked);
         let mut pending = Vec::with_capacity(waiting.len());
-        for Waiting { position, mut bodies, body, .. } in waiting {
-            if published.contains(&position) {
-                continue;
-            }
-            if bodies.is_empty() {
-                bodies.push(match body {
-                    Some(body) => body,
-                    None => logged(self.database.inner(), position).await?,
-                });
-            }
-            let events = (position..).zip(&bodies).map(|(position, body)| parse(position, body));
-            pending.push((position, events.collect::<Result<_, _>>()?));
+        for waiting in waiting.into_iter().filter(|waiting| !published.contains(&waiting.position)) {
+            pending.push((waiting.position, waiting.into_events(self.database.inner()).await?));
         }
         Ok(pending)
     }
@@ -227,7 +239,7 @@ impl OutboxSource for MongoOutbox {
 
     async fn mark_published(&self, positions: Vec<i64>) -> Result<(), OutboxError> {
         self.unconfirmed.store(false, Ordering::Release);
-        self.published.add(positions, &self.database).await;
+        self.published.add(positions, &self.database);
         Ok(())
     }
 
@@ -256,7 +268,7 @@ impl OutboxSource for MongoOutbox {
     }
 
     async fn close(&self) {
-        self.published.settled(&self.database).await;
+        self.published.settled().await;
     }
 
     async fn backlog(&self) -> Result<Backlog, OutboxError> {
@@ -277,21 +289,10 @@ pub(super) async fn depth_and_oldest(database: &Database) -> Result<(u64, Option
     let counted = database.collection::<Document>(OUTBOX).aggregate([count]).await?.try_next().await?;
     let depth = counted.and_then(|counted| whole(&counted, "events")).unwrap_or(0);
     let oldest = database.collection::<Waiting>(OUTBOX).find_one(doc! {}).sort(doc! { "_id": 1 }).await?;
-    let Some(Waiting { position, bodies, body, .. }) = oldest else { return Ok((depth, None)) };
-    let body = match bodies.into_iter().next().or(body) {
-        Some(body) => body,
-        None => logged(database, position).await?,
-    };
-    Ok((depth, Some((position, parse(position, &body)?))))
-}
-
-async fn logged(database: &Database, position: i64) -> Result<String, MongoError> {
-    let event = database.collection::<StoredEvent>(EVENTS).find_one(doc! { "_id": position }).await?;
-    event.map(|event| event.body).ok_or_else(|| MongoError::Document(format!("event {position} is not in the log")))
-}
-
-fn parse(position: i64, body: &str) -> Result<Event, MongoError> {
-    serde_json::from_str(body).map_err(|error| MongoError::Document(format!("event {position}: {error}")))
+    let Some(oldest) = oldest else { return Ok((depth, None)) };
+    let position = oldest.position;
+    let first = oldest.into_events(database).await?.into_iter().next();
+    Ok((depth, first.map(|event| (position, event))))
 }
 
 /// What waits to be published, for audits: read without making anything ready.

@@ -1,12 +1,12 @@
 //! What is published and still has to leave the outbox.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mongodb::bson::doc;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 
 use super::database::MongoDatabase;
 use super::error::MongoError;
@@ -23,43 +23,55 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// A process that dies before it has taken them out, leaves them to be published once more, as with any outbox.
 #[derive(Default)]
 pub(super) struct Published {
-    left: Mutex<BTreeSet<i64>>,
-    taking_out: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    left: Mutex<Left>,
     /// There is nothing to be gathered.
     now: Notify,
+    /// Nothing is left.
+    done: Notify,
+}
+
+#[derive(Default)]
+struct Left {
+    positions: BTreeSet<i64>,
+    /// A task takes them out, until none is left.
+    in_work: bool,
 }
 
 impl Published {
-    fn left(&self) -> MutexGuard<'_, BTreeSet<i64>> {
+    fn left(&self) -> MutexGuard<'_, Left> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is published, and may still be in the outbox.
     pub(super) fn still_there(&self) -> BTreeSet<i64> {
-        self.left().clone()
+        self.left().positions.clone()
     }
 
-    /// Has these taken out, and all that could not be before.
-    pub(super) async fn add(self: &Arc<Self>, positions: Vec<i64>, database: &MongoDatabase) {
-        self.left().extend(positions);
-        let mut taking_out = self.taking_out.lock().await;
-        if taking_out.as_ref().is_none_or(JoinHandle::is_finished) {
-            *taking_out = Some(tokio::spawn(take_out(Arc::clone(self), database.clone())));
+    /// Has these taken out.
+    pub(super) fn add(self: &Arc<Self>, positions: Vec<i64>, database: &MongoDatabase) {
+        let mut left = self.left();
+        left.positions.extend(positions);
+        if !std::mem::replace(&mut left.in_work, true) {
+            tokio::spawn(take_out(Arc::clone(self), database.clone()));
         }
     }
 
     /// Waits until they are taken out.
-    pub(super) async fn settled(self: &Arc<Self>, database: &MongoDatabase) {
-        if self.left().is_empty() {
-            return;
+    pub(super) async fn settled(&self) {
+        let mut done = pin!(self.done.notified());
+        // Registered before looking: what is done in between is not slept through.
+        done.as_mut().enable();
+        if self.left().in_work {
+            self.now.notify_one();
+            done.await;
         }
-        self.add(Vec::new(), database).await;
-        self.now.notify_one();
-        let taking_out = self.taking_out.lock().await.take();
-        if let Some(taking_out) = taking_out {
-            // It does not panic.
-            let _ = taking_out.await;
-        }
+    }
+
+    /// What is left; if that is nothing, whoever adds something next has to begin again.
+    fn next(&self) -> Option<Vec<i64>> {
+        let mut left = self.left();
+        left.in_work = !left.positions.is_empty();
+        left.in_work.then(|| left.positions.iter().copied().collect())
     }
 }
 
@@ -67,10 +79,10 @@ impl Published {
 async fn take_out(published: Arc<Published>, database: MongoDatabase) {
     loop {
         let _ = tokio::time::timeout(GATHER, published.now.notified()).await;
-        let positions: Vec<i64> = published.still_there().into_iter().collect();
-        if positions.is_empty() {
+        let Some(positions) = published.next() else {
+            published.done.notify_waiters();
             return;
-        }
+        };
         let delete = async {
             let these = doc! { "_id": { "$in": &positions } };
             database.collection::<Waiting>(OUTBOX).delete_many(these).await?;
@@ -81,6 +93,6 @@ async fn take_out(published: Arc<Published>, database: MongoDatabase) {
             tokio::time::sleep(RETRY_WAIT).await;
             continue;
         }
-        published.left().retain(|position| positions.binary_search(position).is_err());
+        published.left().positions.retain(|position| positions.binary_search(position).is_err());
     }
 }

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use contracts::{Event, Timestamp};
-use messaging::{ConsumeError, Consumer, EventHandler, inbox};
+use messaging::{ConsumeError, Consumer, EventBus, EventHandler, inbox};
 use sqlite::{Database, Durability, SqliteUrl, StoreError};
 use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::helpers::{PATIENCE, event, ids, next, sqlite_bus, subscription};
@@ -95,14 +96,30 @@ impl EventHandler for Gated {
     }
 }
 
+/// A consumer at work, until it is stopped.
+struct AtWork {
+    bus: Arc<dyn EventBus>,
+    gated: Arc<Gated>,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+impl AtWork {
+    async fn begin(in_order: bool) -> Self {
+        let folder = TempDir::new().unwrap();
+        let bus = sqlite_bus(&folder).await;
+        let consumer = Consumer::declare(&bus, subscription("a", &["#"])).await.unwrap();
+        let gated = Arc::new(Gated { recorder: Recorder::default(), gate: Semaphore::new(0), in_order });
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(consumer.run(Arc::clone(&gated) as Arc<dyn EventHandler>, stop.clone()));
+        Self { bus, gated, stop, running, _folder: folder }
+    }
+}
+
 #[tokio::test]
 async fn one_that_takes_long_holds_up_only_those_of_its_aggregate_and_what_is_done_meanwhile_is_settled() {
-    let folder = TempDir::new().unwrap();
-    let bus = sqlite_bus(&folder).await;
-    let consumer = Consumer::declare(&bus, subscription("a", &["#"])).await.unwrap();
-    let gated = Arc::new(Gated { recorder: Recorder::default(), gate: Semaphore::new(0), in_order: true });
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(consumer.run(Arc::clone(&gated) as Arc<dyn EventHandler>, stop.clone()));
+    let AtWork { bus, gated, stop, running, _folder } = AtWork::begin(true).await;
     bus.publish(&[event("x", "slow", 1), event("x", "slow", 2)]).await.unwrap();
     gated.recorder.wait_for(1).await;
     // More than may be in work at once: they only come if those before them are settled.
@@ -120,12 +137,7 @@ async fn one_that_takes_long_holds_up_only_those_of_its_aggregate_and_what_is_do
 
 #[tokio::test]
 async fn where_the_order_is_of_no_matter_events_of_one_aggregate_are_in_work_together() {
-    let folder = TempDir::new().unwrap();
-    let bus = sqlite_bus(&folder).await;
-    let consumer = Consumer::declare(&bus, subscription("a", &["#"])).await.unwrap();
-    let gated = Arc::new(Gated { recorder: Recorder::default(), gate: Semaphore::new(0), in_order: false });
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(consumer.run(Arc::clone(&gated) as Arc<dyn EventHandler>, stop.clone()));
+    let AtWork { bus, gated, stop, running, _folder } = AtWork::begin(false).await;
     bus.publish(&[event("x", "slow", 1), event("x", "slow", 2)]).await.unwrap();
     assert_eq!(gated.recorder.wait_for(2).await.len(), 2);
     stop.cancel();
